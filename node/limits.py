@@ -1,0 +1,132 @@
+"""Every number that bounds something, with its reason.
+
+A number without a reason does not enter. What a peer must know is also in the node
+document (`/.well-known/willcall`). Spec: 01 §limits.
+"""
+
+from node.units import DAY, GIB, HOUR, KIB, MIB, MINUTE, SECOND, ByteCount, Instant, Millis
+
+# --- encoding -------------------------------------------------------------------------
+
+LEVELS = 6
+"""Maps and arrays inside each other: what the deepest object needs, plus `ext`."""
+INTEGER = 2**53 - 1
+"""Largest integer: what every language's JSON and float can hold exactly."""
+EXT = ByteCount(64)
+"""An `ext` map with its head: room for a hash, none for advertising."""
+
+# --- objects --------------------------------------------------------------------------
+
+ROOT = ByteCount(64 * KIB)
+"""A message root: one pickup, one small block."""
+BODY = ByteCount(48 * KIB)
+"""Ciphertext carried inside the root; larger goes into parts."""
+PART = ByteCount(1 * MIB)
+"""Plaintext of every part but the last: one file, one request."""
+SEAL = ByteCount(16)
+"""What Poly1305 adds to a part."""
+BLOCK = ByteCount(PART + SEAL)
+"""The largest block that is stored or served."""
+NOTIFICATION = ByteCount(512)
+"""The largest notification: it fits in full, with no byte to spare for words."""
+BATCH = 256
+"""Items of one batch, messages of one receipt, CIDs of one block request."""
+NOTIFICATIONS = ByteCount(132_096)
+"""The largest batch: 256 items of 512 bytes and their heads."""
+EVIDENCE = ByteCount(1 * KIB)
+"""A notification with its proof (8 hashes deep)."""
+RECEIPT = ByteCount(11_264)
+"""256 links and the frame."""
+SMALL = ByteCount(512)
+"""A retraction, and a poll."""
+RECORD = ByteCount(1 * KIB)
+"""An address record: four origins with pins and a name fit."""
+INTRODUCTION = ByteCount(2 * KIB)
+"""A record and its frame."""
+ORIGINS = 4
+"""Origins of one record: a home, a spare, a move in progress."""
+ORIGIN = ByteCount(100)
+"""`host:port`; longer DNS names exist and nobody types them."""
+NAME = ByteCount(64)
+"""A display name: long enough for people, too short for a slogan."""
+CAR = ByteCount(16 * MIB)
+"""A batch of blocks in one answer, unless a single block is asked for."""
+CAR_ANSWER = ByteCount(CAR + 64 * KIB)
+"""The same with the CAR header and the frames of 256 blocks."""
+ANSWERS = ByteCount(8 * MIB)
+"""Answers to a batch: 256 receipts at their largest are 2.9 MiB; poll batches are smaller."""
+
+# --- times ----------------------------------------------------------------------------
+
+CLOCK_SKEW = Millis(10 * MINUTE)
+"""How far from now an `issued` may lie: worse clocks are broken ones."""
+KEEP_DEFAULT = Millis(30 * DAY)
+"""How long mail waits unless said otherwise: a holiday."""
+KEEP_LONGEST = Millis(400 * DAY)
+"""How long it may wait at most; sealing keys are kept as long."""
+GRACE = Millis(14 * DAY)
+"""Blocks stay after the first receipt: a recipient restored from a two-week-old backup asks again."""
+INVITE_DEFAULT = Millis(7 * DAY)
+"""An invite is for this week."""
+DELAYED = Millis(2 * HOUR)
+"""When a person wants to know that something is slow."""
+RETRIES: tuple[Millis, ...] = (
+    Millis(5 * SECOND),
+    Millis(30 * SECOND),
+    Millis(2 * MINUTE),
+    Millis(450 * SECOND),
+    Millis(15 * MINUTE),
+    Millis(30 * MINUTE),
+    Millis(1 * HOUR),
+    Millis(2 * HOUR),
+    Millis(4 * HOUR),
+    Millis(8 * HOUR),
+    Millis(1 * DAY),
+)
+"""Pauses between attempts: fast while both are likely up, daily in the end."""
+JITTER = 0.2
+"""Share by which a pause is moved, so that a thousand senders don't come back together."""
+HELD_RETRY = Millis(7 * DAY)
+"""A person decides, and may not; asking weekly costs 358 bytes."""
+REFUSED_RETRY = Millis(1 * DAY)
+"""A contact that refused may be repaired tomorrow."""
+HEARD_PAUSE = Millis(1 * HOUR)
+"""Held and refused rows are tried again when the peer is heard from, but this seldom."""
+CLOCK_STEP = Millis(1 * DAY)
+"""A wall clock that moved by more against the monotonic one is not believed."""
+CLOCK_HOLD = Millis(1 * DAY)
+"""For so long nothing expires or is swept after such a step."""
+POLL_EVERY = Millis(6 * HOUR)
+"""A running node asks its contacts this often; notifications do the rest."""
+SEALING_KEPT = Millis(400 * DAY)
+"""Old sealing keys open what was sealed to them: as long as mail may wait."""
+SEALING_KEYS = 4
+"""Keys tried on one box, newest first: bounds the work a box can cause."""
+UNREADABLE_AFTER = 3
+"""Pickups of bytes that never verified before the sender is told."""
+
+# --- capacity -------------------------------------------------------------------------
+
+MESSAGE_DEFAULT = ByteCount(64 * MIB)
+"""Largest message unless configured: more than any mail provider takes."""
+MESSAGE_LARGEST = ByteCount(1 * GIB)
+"""Largest that can be configured: 1,024 parts keep the root under 64 KiB."""
+QUOTA_DEFAULT = ByteCount(5 * GIB)
+"""One owner: years of mail, a corner of a small disk."""
+ASK_OVER = ByteCount(10 * MIB)
+"""Larger accepted mail waits at its sender until its owner calls for it."""
+RING = 200
+"""Slots for strangers: what a person can look through."""
+SMALL_BLOCK = ByteCount(64 * KIB)
+"""Blocks up to this size live in LevelDB, larger ones in files."""
+SEEN = 4_096
+"""Exact bytes remembered as seen before: 32 bytes each."""
+ATTEMPTS_KEPT = 20
+"""Attempts shown by `status`: the schedule's whole first day and ten more."""
+SCANNED = ByteCount(64 * KIB)
+"""How much of a message is looked at for its subject and date."""
+
+
+def keep_until_limit(issued: Instant) -> Instant:
+    """The last moment a notification issued at `issued` may name."""
+    return Instant(issued + KEEP_LONGEST)

@@ -1,0 +1,168 @@
+"""What the services need from the world, as roles.
+
+Adapters implement these; services know nothing else of them. A fake is another
+implementation and passes the same conformance suite as the real one.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from node.units import ByteCount, Instant, Millis
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+DAG_CBOR = "application/vnd.ipld.dag-cbor"
+RAW = "application/vnd.ipld.raw"
+CARV1 = "application/vnd.ipld.car"
+PROBLEM = "application/problem+json"
+
+
+class Clock(Protocol):
+    """Reads the wall clock, and one that never steps."""
+
+    def now(self) -> Instant:
+        """The wall clock."""
+        ...
+
+    def steady(self) -> Millis:
+        """Milliseconds since some fixed moment; never goes back, never jumps."""
+        ...
+
+
+class Randomness(Protocol):
+    """Gives random bytes and fractions."""
+
+    def bytes(self, count: int) -> bytes:
+        """`count` unpredictable bytes."""
+        ...
+
+    def fraction(self) -> float:
+        """A number in [-1, 1), to move a pause with."""
+        ...
+
+
+class Threads(Protocol):
+    """Runs blocking work away from the event loop."""
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """The result of `work()`; whatever it raises is raised here."""
+        ...
+
+
+class Tx(Protocol):
+    """One atomic change over the ordered keys. Reads see its own writes and all earlier ones."""
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value, or None."""
+        ...
+
+    def scan(
+        self, start: bytes, stop: bytes, *, reverse: bool = False
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Keys in [start, stop) in order (last first when `reverse`), with their values."""
+        ...
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """Sets a value."""
+        ...
+
+    def delete(self, key: bytes) -> None:
+        """Removes a key; absent is fine."""
+        ...
+
+
+class Store(Protocol):
+    """An ordered, durable, transactional store of bytes.
+
+    `work` runs at once and to its end (it must not block or await), so what it read is
+    still true when its writes enter. `transact` returns only when all that `work` read
+    and wrote is durable: an answer that depends on a read must wait for it as well.
+    When `work` raises, nothing of it is written.
+    """
+
+    def read(self, work: Callable[[Tx], T]) -> T:
+        """Runs `work` for its result only; what it read may not be durable yet."""
+        ...
+
+    async def transact(self, work: Callable[[Tx], T]) -> T:
+        """Runs `work`, then waits until everything up to it is durable.
+
+        Raises:
+            StoreFailed: nothing of it was kept (DiskFull: try again when there is room).
+        """
+        ...
+
+    def apply(self, work: Callable[[Tx], T]) -> T:
+        """Runs `work` and writes with the next group, without waiting for the disk."""
+        ...
+
+
+class Files(Protocol):
+    """Large blocks, one file each, named by their CID."""
+
+    async def keep(self, cid: bytes, block: bytes) -> None:
+        """Durable when it returns; keeping it again is harmless."""
+        ...
+
+    async def read(self, cid: bytes) -> bytes:
+        """The bytes, whose hash was checked. Absent when there is no such file."""
+        ...
+
+    async def drop(self, cid: bytes) -> None:
+        """Removes the file; absent is fine."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """Where to call: `host:port`, and the SPKI SHA-256 that must be met there (None: the roots)."""
+
+    origin: str
+    pin: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One call to a peer. `ticket` travels as `Authorization: Willcall <base64url>`."""
+
+    method: str
+    path: str
+    body: bytes = b""
+    content_type: str = DAG_CBOR
+    ticket: bytes | None = None
+    bad_ticket: bool = False
+    """An Authorization header was there and is none of ours: never the same as no header."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Response:
+    """What came back, whole."""
+
+    status: int
+    body: bytes = b""
+    content_type: str = DAG_CBOR
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class Exchange(Protocol):
+    """Carries one request to a peer and brings the answer back."""
+
+    async def exchange(
+        self, endpoint: Endpoint, request: Request, *, limit: ByteCount, deadline: Millis
+    ) -> Response:
+        """The answer, of at most `limit` body bytes, within `deadline`.
+
+        Raises:
+            Unreachable: no whole answer came (refused, timed out, too large, redirected).
+        """
+        ...
+
+
+class PeerApp(Protocol):
+    """The node as its peers see it, whatever carries the call."""
+
+    async def answer(self, request: Request, source: str) -> Response:
+        """Answers one request that came from the address `source`. Never raises WillcallError."""
+        ...
