@@ -1,0 +1,90 @@
+# make try     install, then two nodes write to each other before your eyes
+# make setup   .venv with willcall in it
+# make test    install what tests need, run them
+# make check   format, lint, types, floors, tests: what CI runs
+# make sim     weeks of virtual time, seeded
+# make bench   how fast, on this machine
+# make lock    renew both lock files
+# make clean   remove everything that make made
+
+VENV := .venv
+BIN  := $(VENV)/bin
+PIP  := $(BIN)/python -m pip --disable-pip-version-check --quiet install
+UV   := uv==0.13.9
+
+# Ready-made packages only, where every one exists; else .ci/python has looked for a compiler.
+ifeq ($(shell uname -s)-$(shell uname -m),Linux-x86_64)
+READY := --only-binary :all:
+else
+READY := --prefer-binary
+endif
+
+.PHONY: setup try test check format bench sim lock clean
+.DEFAULT_GOAL := setup
+
+setup: $(VENV)/.runtime
+	@echo "willcall is in $(BIN). Next: make try, or $(BIN)/willcall --help"
+
+try: $(VENV)/.runtime
+	@$(BIN)/willcall try
+
+test: $(VENV)/.dev
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.dev
+	@$(BIN)/ruff format --check --quiet . || { echo "next: make format"; exit 1; }
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-logo > $(VENV)/floors.txt || { cat $(VENV)/floors.txt; exit 1; }
+	@$(MAKE) --no-print-directory test
+
+format: $(VENV)/.dev
+	@$(BIN)/ruff format --quiet .
+	@$(BIN)/ruff check --quiet --fix .
+
+sim: $(VENV)/.dev
+	@$(BIN)/python -m pytest tests/sim $(ARGS)
+
+bench: $(VENV)/.dev
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+# --- the virtual environment ----------------------------------------------------------
+# A stamp is as new as what was installed last. The dev lock holds the runtime's versions
+# too, so both can follow each other in one .venv.
+
+$(VENV)/.made: .ci/python
+	@python=$$(.ci/python) && echo "making $(VENV) with $$($$python --version) ($$python)" && \
+	    rm -f $(VENV)/.runtime $(VENV)/.dev && $$python -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.runtime: $(VENV)/.made requirements.lock pyproject.toml
+	@echo "installing what willcall needs"
+	@$(PIP) $(READY) --require-hashes -r requirements.lock
+	@$(PIP) --no-deps --no-build-isolation --config-settings editable_mode=compat -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime requirements-dev.lock
+	@echo "installing what tests and checks need"
+	@$(PIP) $(READY) --require-hashes -r requirements-dev.lock
+	@touch $@
+
+# --- lock files -----------------------------------------------------------------------
+# Every file's hash of every release, for Python 3.11 and 3.12 on any machine.
+# `make lock ARGS=--upgrade` takes newer releases; without it only what must change changes.
+
+COMPILE = build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 \
+    --generate-hashes --custom-compile-command "make lock" $(ARGS)
+
+lock: build/lock/bin/uv
+	@$(COMPILE) --extra build -o requirements.lock pyproject.toml
+	@$(COMPILE) --extra build --extra dev -c requirements.lock -o requirements-dev.lock pyproject.toml
+
+build/lock/bin/uv: .ci/python
+	@python=$$(.ci/python) && $$python -m venv build/lock
+	@build/lock/bin/python -m pip --disable-pip-version-check --quiet install $(UV)
+	@touch $@
+
+clean:
+	@rm -rf $(VENV) build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache \
+	    .import_linter_cache
+	@find node cli bootstrap tests -name __pycache__ -prune -exec rm -rf {} +
