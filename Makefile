@@ -1,7 +1,8 @@
 # make try     install, then two nodes write to each other before your eyes
 # make setup   .venv with willcall in it
-# make test    install what tests need, run them
+# make test    install what tests need, check the floors, run the tests
 # make check   format, lint, types, floors, tests: what CI runs
+# make format  what check would complain about, where a program can mend it
 # make sim     weeks of virtual time, seeded
 # make bench   how fast, on this machine
 # make lock    renew both lock files
@@ -29,13 +30,13 @@ try: $(VENV)/.runtime
 	@$(BIN)/willcall try
 
 test: $(VENV)/.dev
+	@$(BIN)/lint-imports --no-logo > $(VENV)/floors.txt || { cat $(VENV)/floors.txt; exit 1; }
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/.dev
 	@$(BIN)/ruff format --check --quiet . || { echo "next: make format"; exit 1; }
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy --no-error-summary
-	@$(BIN)/lint-imports --no-logo > $(VENV)/floors.txt || { cat $(VENV)/floors.txt; exit 1; }
 	@$(MAKE) --no-print-directory test
 
 format: $(VENV)/.dev
@@ -60,7 +61,7 @@ $(VENV)/.made: .ci/python
 $(VENV)/.runtime: $(VENV)/.made requirements.lock pyproject.toml
 	@echo "installing what willcall needs"
 	@$(PIP) $(READY) --require-hashes -r requirements.lock
-	@$(PIP) --no-deps --no-build-isolation --config-settings editable_mode=compat -e .
+	@$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.runtime requirements-dev.lock
