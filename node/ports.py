@@ -6,12 +6,15 @@ implementation and passes the same conformance suite as the real one.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from node.units import ByteCount, Instant, Millis
+from node.encoding.cid import Cid
+from node.machines import rows
+from node.objects.record import Endpoint
+from node.units import ByteCount, Instant, Key, Millis
 
 T = TypeVar("T")
-R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 
 DAG_CBOR = "application/vnd.ipld.dag-cbor"
 RAW = "application/vnd.ipld.raw"
@@ -116,14 +119,6 @@ class Files(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
-    """Where to call: `host:port`, and the SPKI SHA-256 that must be met there (None: the roots)."""
-
-    origin: str
-    pin: bytes | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """One call to a peer. `ticket` travels as `Authorization: Willcall <base64url>`."""
 
@@ -165,4 +160,128 @@ class PeerApp(Protocol):
 
     async def answer(self, request: Request, source: str) -> Response:
         """Answers one request that came from the address `source`. Never raises WillcallError."""
+        ...
+
+
+class Table(Protocol[R_co]):
+    """Rows of one type under an ordered key; a row knows its own key.
+
+    Key parts are bytes of fixed length or integers (8 bytes); a prefix of the parts selects
+    all rows under it.
+    """
+
+    def get(self, *key: bytes | int) -> R_co | None:
+        """The row, or None."""
+        ...
+
+    def put(self, row: Any) -> None:
+        """Writes the row and its index entries."""
+        ...
+
+    def delete(self, row: Any) -> None:
+        """Removes the row and its index entries."""
+        ...
+
+    def scan(
+        self, *prefix: bytes | int, after: tuple[bytes | int, ...] = (), reverse: bool = False
+    ) -> Iterator[R_co]:
+        """Rows under `prefix` in key order, those after the key `after` (before, if reverse)."""
+        ...
+
+    def by(
+        self,
+        index: str,
+        *prefix: bytes | int,
+        until: int | None = None,
+        after: int | None = None,
+        reverse: bool = False,
+    ) -> Iterator[R_co]:
+        """Rows in the order of `index` under `prefix`.
+
+        Args:
+            index: its name.
+            *prefix: leading parts of the index.
+            until: only entries whose next part (an integer) is at most this.
+            after: only entries whose next part is more than this.
+            reverse: last first.
+        """
+        ...
+
+
+class Blocks(Protocol):
+    """Stored blocks and how many rows need them."""
+
+    def get(self, cid: bytes) -> rows.Block | None:
+        """What is known of a block."""
+        ...
+
+    def data(self, block: rows.Block) -> bytes | None:
+        """The bytes of a small block; None when they lie in a file, or are gone.
+
+        Raises:
+            Damaged: the bytes are not what they are named.
+        """
+        ...
+
+    def add(
+        self,
+        cid: bytes,
+        size: int,
+        data: bytes | None,
+        *,
+        author: Key | None = None,
+        message: Cid | None = None,
+    ) -> None:
+        """One more row needs the block. `data` is None when its file is kept already."""
+        ...
+
+    def drop(self, cid: bytes) -> None:
+        """One row fewer needs it; with the last one its bytes go, its name stays."""
+        ...
+
+    def forget(self, cid: bytes) -> None:
+        """The name goes too."""
+        ...
+
+
+class Tables(Protocol):
+    """All that is stored, inside one transaction."""
+
+    owners: Table[rows.Owner]
+    accounts: Table[rows.Account]
+    peers: Table[rows.Peer]
+    sent: Table[rows.Sent]
+    deliveries: Table[rows.Delivery]
+    errands: Table[rows.Errand]
+    mails: Table[rows.Mail]
+    pickups: Table[rows.Pickup]
+    withdrawn: Table[rows.Withdrawn]
+    held: Table[rows.Held]
+    invites: Table[rows.Invite]
+    drafts: Table[rows.Draft]
+    trash: Table[rows.Trash]
+    blocks: Blocks
+
+    def node(self) -> rows.Node:
+        """The node's own row."""
+        ...
+
+    def put_node(self, row: rows.Node) -> None:
+        """Writes the node's own row."""
+        ...
+
+
+class Database(Protocol):
+    """`Store`, seen as tables."""
+
+    def read(self, work: Callable[[Tables], T]) -> T:
+        """Runs `work` for its result; what it read may not be durable yet."""
+        ...
+
+    async def transact(self, work: Callable[[Tables], T]) -> T:
+        """Runs `work`; returns when all that it read and wrote is durable."""
+        ...
+
+    def apply(self, work: Callable[[Tables], T]) -> T:
+        """Runs `work`; its writes become durable with the next group."""
         ...

@@ -1,0 +1,146 @@
+"""What becomes of one notification: accept, hold, refuse, or say what is known already.
+
+Order (cheap first; size, shape and the batch's signature came before):
+
+1. what the item itself shows, for anyone: too-large, clock, expired;
+2. the lane: contact (valid capability, or a contact that got through the strangers'
+   checks), else stranger, whose answer is always the same `held`;
+3. for the contact's lane: not-here, a box that does not open, what is known of this
+   delivery already (mail, retraction, pickup), then accept or let it wait.
+
+Spec: 04 §answers, §verdict.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from node import limits
+from node.machines.rows import Account, Mail, Peer, Pickup, Withdrawn
+from node.objects.notification import Notification
+from node.units import Instant
+
+
+class Lane(Enum):
+    """Who is speaking."""
+
+    CONTACT = "contact"
+    BEFORE = "was a contact before"
+    STRANGER = "stranger"
+
+
+def shown(item: Notification, now: Instant, largest: int) -> str | None:
+    """The reason for which anyone is refused, from the item alone; None: go on."""
+    if item.size > largest:
+        return "too-large"
+    if item.issued > now + limits.CLOCK_SKEW:
+        return "clock"
+    if item.keep_until <= now:
+        return "expired"
+    return None
+
+
+def lane(peer: Peer | None, capability_holds: bool) -> Lane:
+    """The lane of a verified item.
+
+    A blocked sender is a stranger in every respect; a contact that shows no capability got
+    here through the strangers' checks and is then treated as a contact.
+    """
+    if peer is not None and peer.blocked:
+        return Lane.STRANGER
+    if peer is not None and peer.name is not None:
+        return Lane.CONTACT
+    return Lane.BEFORE if capability_holds else Lane.STRANGER
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accept:
+    """Pick it up at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wait:
+    """Its owner will call for it, or room must be made first: `waiting` or `over-quota`."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """It is here already: answer with the receipt."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """Its author withdrew it: answer with the retraction."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unreadable:
+    """Picked up three times, never verified."""
+
+
+Verdict = Accept | Wait | Known | Taken | Unreadable
+
+
+def verdict(
+    item: Notification,
+    mail: Mail | None,
+    withdrawn: Withdrawn | None,
+    pickup: Pickup | None,
+    account: Account,
+    ask_over: int,
+) -> Verdict:
+    """What to do with a contact's item, given all that is known of this delivery."""
+    if mail is not None and mail.state in ("new", "read", "deleted"):
+        return Known()
+    if withdrawn is not None:
+        return Taken()
+    if pickup is not None and pickup.failures >= limits.UNREADABLE_AFTER:
+        return Unreadable()
+    if pickup is not None and pickup.state == "wanted":
+        return Accept()
+    if item.size > ask_over:
+        return Wait(reason="waiting")
+    if used(account) + item.size > account.limit:
+        return Wait(reason="over-quota")
+    return Accept()
+
+
+def used(account: Account) -> int:
+    """Bytes charged to the quota."""
+    return account.waiting + account.grace + account.sent + account.inbox
+
+
+def pickup_of(
+    item: Notification, known: Pickup | None, outcome: Verdict, now: Instant, proof: bytes
+) -> Pickup:
+    """The pickup row of an item that was accepted or waits: the newest `issued` wins."""
+    reason = outcome.reason if isinstance(outcome, Wait) else None
+    if known is not None and known.issued >= item.issued:
+        return known
+    state = "waiting" if reason else "wanted"
+    row = known or Pickup(
+        owner=item.to,
+        sender=item.sender,
+        message=item.message,
+        size=item.size,
+        boxed=item.key,
+        ticket=item.ticket,
+        issued=item.issued,
+        keep_until=item.keep_until,
+        origin=item.origin,
+        received=now,
+    )
+    made: Pickup = row.but(
+        size=item.size,
+        boxed=item.key,
+        ticket=item.ticket,
+        issued=item.issued,
+        keep_until=item.keep_until,
+        origin=item.origin,
+        state=state,
+        reason=reason,
+        proof=proof,
+        next_at=(row.next_at or now) if state == "wanted" else None,
+    )
+    return made

@@ -1,0 +1,192 @@
+"""A delivery at its author: every state, every fact that changes it.
+
+    stored ──attempt──▶ notified ──tickets used──▶ fetched ──receipt──▶ confirmed
+       │  ╲ answers: held · refused · (none: unchanged, tried again)
+       ├── author ──▶ retracted ──receipt──▶ confirmed (before the retraction)
+       └── keep_until ──▶ expired ──receipt──▶ confirmed (after it, still true)
+    confirmed ──poll of a restored recipient──▶ notified (older receipts are void)
+
+Rules:
+- Only a verified receipt, the author's own retraction, or keep_until ends a delivery.
+  Answers are unsigned, so no answer does.
+- A receipt counts only for a row that was announced, and not before `void_before`.
+- `notified` and `fetched` are told again until confirmed.
+- A row whose state no longer allows a fact is returned unchanged: repeating is harmless.
+
+Spec: 04 §states.
+"""
+
+from collections.abc import Sequence
+
+from node import limits
+from node.machines import retry
+from node.machines.rows import Attempt, Delivery
+from node.units import Instant
+
+OPEN = frozenset({"stored", "notified", "held", "refused", "fetched"})
+PAUSED = frozenset({"held", "refused"})
+PENDING = frozenset({"stored", "notified", "fetched"})
+
+
+def is_open(row: Delivery) -> bool:
+    """Whether the addressee may still fetch: neither confirmed, retracted nor expired."""
+    return row.state in OPEN
+
+
+def is_delayed(row: Delivery, now: Instant) -> bool:
+    """Whether a person should be told that it takes long."""
+    return row.state in PENDING and now - row.stamp > limits.DELAYED
+
+
+def on_attempt(row: Delivery, now: Instant, jitter: float) -> Delivery:
+    """A notification is about to leave: noted first, so that its receipt will count."""
+    if not is_open(row):
+        return row
+    made: Delivery = row.but(
+        announced=True,
+        step=row.step + 1,
+        attempts=(*row.attempts, Attempt(at=now))[-limits.ATTEMPTS_KEPT :],
+        next_at=_by(row, retry.at(now, row.step, jitter)),
+    )
+    return made
+
+
+def on_polled(row: Delivery) -> Delivery:
+    """The row is about to leave in a poll's answer."""
+    made: Delivery = row.but(announced=True)
+    return made if is_open(row) else row
+
+
+def on_answer(
+    row: Delivery, state: str, reason: str | None, now: Instant, jitter: float, *, contact: bool
+) -> Delivery:
+    """The other node answered `accepted`, `held` or `refused`; receipts go to `on_receipt`.
+
+    Args:
+        row: the delivery.
+        state: the answer's state.
+        reason: the answer's reason.
+        now: our clock.
+        jitter: a number in [-1, 1).
+        contact: whether the addressee is a contact (a refusal is retried daily).
+    """
+    row = _outcome(row, state if reason is None else f"{state} {reason}")
+    if not is_open(row) or state not in ("accepted", "held", "refused") or reason == "busy":
+        return row
+    if state == "accepted":
+        return _to(row, "fetched" if row.state == "fetched" else "notified", None)
+    pause = limits.REFUSED_RETRY if state == "refused" and contact else limits.HELD_RETRY
+    later = _by(row, Instant(now + retry.moved(pause, jitter)))
+    if state == "held" and row.state == "fetched":
+        return row
+    changed: Delivery = _to(row, state, reason).but(next_at=later)
+    return changed
+
+
+def on_unanswered(row: Delivery, why: str) -> Delivery:
+    """No answer came to the last attempt; the schedule goes on."""
+    return _outcome(row, why)
+
+
+def on_newer_record(row: Delivery, now: Instant) -> Delivery:
+    """The addressee's record is newer than the one used: seal again and send at once."""
+    made: Delivery = row.but(next_at=now)
+    return made if is_open(row) else row
+
+
+def on_nudge(row: Delivery, now: Instant) -> Delivery:
+    """The peer was heard from: what it held or refused is tried again."""
+    made: Delivery = row.but(next_at=now)
+    return made if row.state in PAUSED else row
+
+
+def on_fetched(row: Delivery, which: Sequence[int], count: int, now: Instant) -> Delivery:
+    """The addressee's ticket was used for the blocks `which` of `count` (parts, root last)."""
+    if not is_open(row) or row.state == "fetched":
+        return row
+    bits = int.from_bytes(row.got, "little")
+    for index in which:
+        bits |= 1 << index
+    got = bits.to_bytes((count + 7) // 8, "little")
+    made: Delivery = row.but(got=got)
+    if bits != (1 << count) - 1:
+        return made
+    done: Delivery = _to(made, "fetched", None).but(fetched_at=now, got=b"")
+    return done
+
+
+def on_receipt(row: Delivery, at: Instant, now: Instant) -> Delivery:
+    """A verified receipt of the addressee, dated `at` by its clock."""
+    if not row.announced or at < row.void_before or row.state == "confirmed":
+        return row
+    made: Delivery = row.but(
+        state="confirmed",
+        reason=None,
+        next_at=None,
+        confirmed_at=now,
+        receipted=at,
+        first_receipt=row.first_receipt or now,
+        ended_as=row.state if not is_open(row) else None,
+        got=b"",
+    )
+    return made
+
+
+def on_retract(row: Delivery) -> Delivery:
+    """The author withdraws it."""
+    return _end(row, "retracted")
+
+
+def on_clock(row: Delivery, now: Instant) -> Delivery:
+    """keep_until may have passed."""
+    return _end(row, "expired") if now >= row.keep_until else row
+
+
+def on_lost(
+    row: Delivery, memory: Instant, start: Instant, stamp: Instant, now: Instant
+) -> Delivery:
+    """The addressee was restored and remembers nothing from `memory` to `start`.
+
+    Args:
+        row: the delivery, whose blocks are still within the grace.
+        memory, start: the poll's `lost`.
+        stamp: the owner's next distinct instant.
+        now: our clock.
+    """
+    if row.state != "confirmed" or row.receipted is None or now >= row.keep_until:
+        return row
+    if not memory <= row.receipted < start:
+        return row
+    made: Delivery = row.but(
+        state="notified",
+        stamp=stamp,
+        next_at=now,
+        step=0,
+        confirmed_at=None,
+        receipted=None,
+        void_before=start,
+        ended_as=None,
+    )
+    return made
+
+
+def _by(row: Delivery, instant: Instant) -> Instant:
+    return min(instant, row.keep_until)
+
+
+def _to(row: Delivery, state: str, reason: str | None) -> Delivery:
+    made: Delivery = row.but(state=state, reason=reason)
+    return made
+
+
+def _end(row: Delivery, state: str) -> Delivery:
+    made: Delivery = row.but(state=state, reason=None, next_at=None, got=b"")
+    return made if is_open(row) else row
+
+
+def _outcome(row: Delivery, answer: str) -> Delivery:
+    if not row.attempts or row.attempts[-1].answer is not None:
+        return row
+    last: Attempt = row.attempts[-1].but(answer=answer)
+    made: Delivery = row.but(attempts=(*row.attempts[:-1], last))
+    return made

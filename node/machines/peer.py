@@ -1,0 +1,85 @@
+"""One peer's clock: when something goes out to it, and when we pick up from it.
+
+    quiet ──something owed──▶ due ──attempt──▶ quiet (answered)
+                               ▲       └─────▶ silent 1, 2, … (not answered: longer pauses)
+                               └── heard from, or something new is owed
+
+A peer that is down costs one attempt, however much waits for it. Spec: 04 §retries.
+"""
+
+from node import limits
+from node.machines import retry
+from node.machines.rows import Peer
+from node.units import Instant
+
+
+def on_owed(row: Peer, at: Instant, now: Instant) -> Peer:
+    """Something is due at `at`; if it is due now, a silent peer is tried afresh."""
+    if at <= now:
+        made: Peer = row.but(wake_at=_earlier(row.wake_at, now), silent=0)
+        return made
+    if row.silent:
+        return row
+    later: Peer = row.but(wake_at=_earlier(row.wake_at, at))
+    return later
+
+
+def on_wanted(row: Peer, at: Instant) -> Peer:
+    """A pickup is due at `at`."""
+    made: Peer = row.but(pickup_at=_earlier(row.pickup_at, at), pickup_silent=0)
+    return made
+
+
+def on_answered(row: Peer, next_at: Instant | None) -> Peer:
+    """All that was due went out; `next_at` is when the next thing is due (None: nothing)."""
+    made: Peer = row.but(wake_at=next_at, silent=0, silent_since=None)
+    return made
+
+
+def on_silence(row: Peer, now: Instant, jitter: float) -> Peer:
+    """The peer did not answer."""
+    made: Peer = row.but(
+        wake_at=retry.at(now, row.silent, jitter),
+        silent=row.silent + 1,
+        silent_since=row.silent_since or now,
+    )
+    return made
+
+
+def on_picked(row: Peer, next_at: Instant | None) -> Peer:
+    """A round of pickups was answered."""
+    made: Peer = row.but(pickup_at=next_at, pickup_silent=0)
+    return made
+
+
+def on_pickup_silence(row: Peer, now: Instant, jitter: float) -> Peer:
+    """The peer's node did not serve."""
+    at = retry.at(now, row.pickup_silent, jitter)
+    made: Peer = row.but(pickup_at=at, pickup_silent=row.pickup_silent + 1)
+    return made
+
+
+def on_heard(row: Peer, now: Instant) -> tuple[Peer, bool]:
+    """A verified object came from the peer.
+
+    Returns:
+        The row, and whether held and refused deliveries should be tried again now.
+    """
+    nudge = now - row.nudged_at >= limits.HEARD_PAUSE
+    if nudge:
+        row = row.but(nudged_at=now)
+    if row.silent:
+        row = row.but(silent=0, wake_at=now)
+    if row.pickup_silent:
+        row = row.but(pickup_silent=0, pickup_at=now)
+    return row, nudge
+
+
+def on_poll_answer(row: Peer, now_of_answer: Instant, next_poll: Instant) -> Peer:
+    """The peer answered our poll; the next goes out at `next_poll`."""
+    made: Peer = row.but(since=now_of_answer, poll_at=next_poll, lost=None)
+    return made
+
+
+def _earlier(a: Instant | None, b: Instant) -> Instant:
+    return b if a is None else min(a, b)

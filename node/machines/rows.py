@@ -1,0 +1,368 @@
+"""What is stored, as values: the row *is* the state.
+
+Rows are frozen msgspec structs: typed, compact, and an old row reads with a new field's
+default. Rows name no keys of the store: which bytes they lie under is `store.keyspace`'s.
+Every row that belongs to somebody begins with its owner.
+"""
+
+from typing import Any
+
+import msgspec
+
+from node import limits
+from node.encoding.cid import Cid
+from node.units import Instant, Key
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A stored value; `but` gives a changed copy."""
+
+    def but(self, **changes: Any) -> Any:
+        """The same row with `changes`."""
+        return msgspec.structs.replace(self, **changes)
+
+
+class Node(Row, frozen=True, kw_only=True, omit_defaults=True):
+    """The node's own secrets (32 random bytes each) and what it must not forget.
+
+    Attributes:
+        schema: the version of the rows in this store.
+        last_clock: a recent wall clock, to notice that it stepped while the node was down.
+        owners: how many owners there are (order of `owner list`).
+    """
+
+    schema: int
+    ticket: bytes
+    capability: bytes
+    invite: bytes
+    last_clock: Instant = Instant(0)
+    owners: int = 0
+
+
+class Owner(Row, frozen=True, kw_only=True, omit_defaults=True):
+    """Somebody whose mail this node keeps.
+
+    Attributes:
+        order: 0 for the first, who is meant when no owner is named.
+        signing: the Ed25519 seed; sealing: (X25519 secret, made at), newest first.
+        record: the current address record, a block.
+        token: SHA-256 of the local API's bearer token, if one was made.
+    """
+
+    owner: Key
+    order: int
+    name: str
+    signing: bytes
+    sealing: tuple[tuple[bytes, int], ...]
+    recovery: Key
+    record: bytes
+    created: Instant
+    token: bytes | None = None
+
+
+class Account(Row, frozen=True, kw_only=True, omit_defaults=True):
+    """What an owner uses, and the counters that make loss noticed. Sizes in bytes.
+
+    Attributes:
+        limit: the quota.
+        waiting, grace, sent, inbox: what is used, by state.
+        stamp: the last instant given to a delivery; they are distinct and increasing.
+        mails: the last number given in the inbox; sents, inboxed: rows there are.
+        held: the last number given to something held.
+    """
+
+    owner: Key
+    limit: int
+    waiting: int = 0
+    grace: int = 0
+    sent: int = 0
+    inbox: int = 0
+    stamp: Instant = Instant(0)
+    mails: int = 0
+    sents: int = 0
+    inboxed: int = 0
+    held: int = 0
+
+
+class Peer(Row, frozen=True, kw_only=True, omit_defaults=True):
+    """Somebody an owner writes to or hears from; a *contact* when it has a name.
+
+    One row is also the clock of all that is owed to that peer: a peer that is down costs
+    one attempt, however much waits for it.
+
+    Attributes:
+        name: the owner's own word for the peer; None: not a contact.
+        record: its newest verified record, a block; None: not known yet.
+        origin: where it was said to be, until a record says so.
+        capability: what it gave us to show; theirs to us is computed, never stored.
+        met: it has answered our introduction, or introduced itself: both have the row.
+        token: the 16 bytes of the invite we came by, until it is answered.
+        introduce: our introduction is owed.
+        wake_at: when something goes out to it next; silent: attempts unanswered in a row.
+        pickup_at, pickup_silent: the same for pickups from it.
+        nudged_at: when held and refused rows were last tried because it was heard from.
+        since: the `now` of its last poll answer; poll_at: when to ask next.
+        asked: the `issued` of its last poll to us.
+        lost: (memory, start), to be said in polls until answered.
+        refused: why its node last refused our introduction.
+    """
+
+    owner: Key
+    did: Key
+    name: str | None = None
+    added: Instant = Instant(0)
+    blocked: bool = False
+    record: bytes | None = None
+    origin: str | None = None
+    capability: bytes | None = None
+    met: bool = False
+    token: bytes | None = None
+    introduce: bool = False
+    wake_at: Instant | None = None
+    silent: int = 0
+    silent_since: Instant | None = None
+    pickup_at: Instant | None = None
+    pickup_silent: int = 0
+    nudged_at: Instant = Instant(0)
+    since: Instant = Instant(0)
+    poll_at: Instant | None = None
+    asked: Instant = Instant(0)
+    lost: tuple[Instant, Instant] | None = None
+    refused: str | None = None
+
+
+class Sent(Row, frozen=True, kw_only=True, omit_defaults=True):
+    """A message at its author: the archive that is also the queue.
+
+    Attributes:
+        order: place in the owner's sent mail.
+        key: K, which opens it.
+        size: plaintext bytes; stored: bytes of all its blocks, charged to the quota.
+        parts: CIDs of the blocks beside the root.
+        charge: the column of the account it is charged to.
+        open: addressees that neither confirmed, retracted nor expired.
+        grace_until: blocks stay at least so long.
+        keep_sent: overrides the configuration; None: as configured.
+        subject, date: what the scan found (filled at submission).
+    """
+
+    owner: Key
+    message: Cid
+    order: int
+    key: bytes
+    size: int
+    stored: int
+    created: Instant
+    keep_until: Instant
+    parts: tuple[Cid, ...] = ()
+    charge: str = "waiting"
+    open: int = 0
+    grace_until: Instant | None = None
+    keep_sent: bool | None = None
+    subject: str | None = None
+    recipients: int = 0
+
+
+class Attempt(Row, frozen=True, kw_only=True, omit_defaults=True):
+    """One notification of one delivery, and what came of it (None: not known yet)."""
+
+    at: Instant
+    answer: str | None = None
+
+
+class Delivery(Row, frozen=True, kw_only=True, omit_defaults=True):
+    """One message for one addressee, at its author.
+
+    Attributes:
+        state: stored, notified, held, refused, fetched, confirmed, retracted, expired.
+        reason: a word, with held and refused.
+        stamp: when it was stored or re-opened; distinct and increasing for one owner.
+        announced: a notification may have left; only then a receipt counts.
+        step: place in the retry schedule.
+        next_at: when it is due; None when over.
+        got: one bit for each part the addressee's ticket was used for, the root last.
+        receipted: the `at` of the receipt; first_receipt: our clock at the first one.
+        void_before: receipts dated before are void (a restored recipient).
+        ended_as: `retracted` or `expired`, when a receipt came all the same.
+    """
+
+    owner: Key
+    message: Cid
+    to: Key
+    ticket: bytes
+    stamp: Instant
+    keep_until: Instant
+    state: str = "stored"
+    reason: str | None = None
+    announced: bool = False
+    step: int = 0
+    attempts: tuple[Attempt, ...] = ()
+    next_at: Instant | None = None
+    got: bytes = b""
+    fetched_at: Instant | None = None
+    confirmed_at: Instant | None = None
+    receipted: Instant | None = None
+    first_receipt: Instant | None = None
+    void_before: Instant = Instant(0)
+    ended_as: str | None = None
+
+
+class Errand(Row, frozen=True, kw_only=True, omit_defaults=True):
+    """A receipt or retraction that `owner` still has to tell `to`.
+
+    Attributes:
+        kind: `receipt` or `retraction`.
+        block: the signed retraction; a receipt is signed anew for what is owed together.
+    """
+
+    owner: Key
+    to: Key
+    kind: str
+    message: Cid
+    step: int = 0
+    next_at: Instant = Instant(0)
+    block: bytes | None = None
+
+
+class Mail(Row, frozen=True, kw_only=True, omit_defaults=True):
+    """A message in an owner's inbox.
+
+    Attributes:
+        n: the number people use; given at arrival, never reused.
+        state: new, read, waiting, failed, or deleted (kept so that it is shown once).
+        key: K, which opens it; stored: bytes charged; parts: blocks beside the root.
+        keep_until: until when it waits at its sender (waiting only).
+    """
+
+    owner: Key
+    n: int
+    message: Cid
+    sender: Key
+    size: int
+    received: Instant
+    state: str = "new"
+    key: bytes = b""
+    stored: int = 0
+    parts: tuple[Cid, ...] = ()
+    keep_until: Instant | None = None
+    subject: str | None = None
+    date: Instant | None = None
+
+
+class Pickup(Row, frozen=True, kw_only=True, omit_defaults=True):
+    """Accepted mail that is not here yet.
+
+    Attributes:
+        boxed: the sealed box as it came.
+        state: wanted (to be fetched), waiting (its owner will call for it).
+        reason: why it waits: `waiting` (large) or `over-quota`.
+        n: its number in the inbox, when it is shown there already.
+        failures: pickups whose bytes never verified.
+        proof: the evidence that its sender said so.
+    """
+
+    owner: Key
+    sender: Key
+    message: Cid
+    size: int
+    boxed: bytes
+    ticket: bytes
+    issued: Instant
+    keep_until: Instant
+    origin: str
+    received: Instant
+    state: str = "wanted"
+    reason: str | None = None
+    n: int | None = None
+    step: int = 0
+    next_at: Instant | None = None
+    failures: int = 0
+    proof: bytes = b""
+
+
+class Withdrawn(Row, frozen=True, kw_only=True, omit_defaults=True):
+    """A retraction kept against late duplicates, until the notification would have expired."""
+
+    owner: Key
+    sender: Key
+    message: Cid
+    block: bytes
+    until: Instant
+
+
+class Held(Row, frozen=True, kw_only=True, omit_defaults=True):
+    """A stranger's slot in the ring: one pending thing for each key.
+
+    Attributes:
+        proof: the evidence of a notification; introduction: the block of one.
+        source: the address it came from.
+        known: its capability verified though the contact is missing: a contact before.
+    """
+
+    owner: Key
+    sender: Key
+    n: int
+    received: Instant
+    source: str
+    proof: bytes | None = None
+    introduction: bytes | None = None
+    message: Cid | None = None
+    size: int | None = None
+    origin: str | None = None
+    keep_until: Instant | None = None
+    known: bool = False
+
+
+class Invite(Row, frozen=True, kw_only=True, omit_defaults=True):
+    """An invite: 4-byte id, until when, and the key that came by it."""
+
+    owner: Key
+    id: bytes
+    expires: Instant
+    spent: Key | None = None
+    tried: int = 0
+
+
+class Block(Row, frozen=True, kw_only=True, omit_defaults=True):
+    """One stored block.
+
+    Attributes:
+        refs: how many rows need it; at 0 the bytes go and the name stays while known.
+        seq: where its bytes lie in the store; None: in a file, or gone.
+        file: whether its bytes are a file.
+        author, message: the mail it belongs to, if it was submitted here.
+    """
+
+    cid: Cid
+    size: int
+    refs: int = 0
+    seq: int | None = None
+    file: bool = False
+    author: Key | None = None
+    message: Cid | None = None
+
+
+class Draft(Row, frozen=True, kw_only=True, omit_defaults=True):
+    """A large message that is being sealed: its key and the parts that were written.
+
+    What a crash leaves of it is removed when the node starts.
+    """
+
+    owner: Key
+    key: bytes
+    parts: tuple[Cid, ...] = ()
+
+
+class Trash(Row, frozen=True, kw_only=True, omit_defaults=True):
+    """A file that is to be removed."""
+
+    cid: Cid
+
+
+SCHEMA = 1
+"""The version of all rows above; a store with a higher one is refused."""
+
+
+def fresh_account(owner: Key, limit: int = limits.QUOTA_DEFAULT) -> Account:
+    """An owner's account before anything is in it."""
+    return Account(owner=owner, limit=limit)

@@ -1,0 +1,184 @@
+"""What a node answers to its peers: unsigned, so no answer ends a delivery. Spec: 04 §answers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from node import limits
+from node.encoding import cbor
+from node.encoding import fields as f
+from node.encoding.cbor import Value
+from node.encoding.cid import Cid
+from node.errors import Malformed, TooLarge
+from node.objects import notification, record
+from node.objects.introduction import INTRODUCTION, Introduction
+from node.objects.notification import Batch
+from node.objects.receipt import RECEIPT, RETRACTION, Receipt, Retraction
+from node.objects.record import Record
+from node.objects.signed import Fields, Signed
+from node.units import Instant
+
+_ANSWER_LEVELS = limits.LEVELS + 2
+"""An answer counts its own levels: the array, the map, then the object inside."""
+
+STATES = ("accepted", "held", "receipt", "retracted", "refused")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """One answer; objects in it are blocks with their own signatures.
+
+    Attributes:
+        state: accepted, held, receipt, retracted or refused.
+        reason: a word, with held and refused.
+    """
+
+    state: str
+    reason: str | None = None
+    receipt: Signed[Receipt] | None = None
+    retraction: Signed[Retraction] | None = None
+    record: Signed[Record] | None = None
+    introduction: Signed[Introduction] | None = None
+
+
+ACCEPTED = Answer(state="accepted")
+HELD = Answer(state="held")
+
+
+def refused(reason: str, *, record: Signed[Record] | None = None) -> Answer:
+    """A refusal with its reason word."""
+    return Answer(state="refused", reason=reason, record=record)
+
+
+def answer_map(answer: Answer) -> Fields:
+    """The answer as a map."""
+    fields: Fields = {"state": answer.state}
+    if answer.reason is not None:
+        fields["reason"] = answer.reason
+    for word in ("receipt", "retraction", "record", "introduction"):
+        inside: Signed[Any] | None = getattr(answer, word)
+        if inside is not None:
+            fields[word] = cbor.decode(inside.block)
+    return fields
+
+
+def encode(answer: Answer) -> bytes:
+    """One answer, canonical."""
+    return cbor.encode(answer_map(answer))
+
+
+def encode_all(answers: Sequence[Answer]) -> bytes:
+    """The answers to a batch, in item order."""
+    return cbor.encode([answer_map(answer) for answer in answers])
+
+
+def decode(data: bytes) -> Answer:
+    """One answer, well formed.
+
+    Raises:
+        Malformed: not an answer.
+    """
+    return _parse(cbor.decode(data, levels=_ANSWER_LEVELS))
+
+
+def decode_all(data: bytes, count: int) -> list[Answer]:
+    """The answers to a batch of `count` items.
+
+    Raises:
+        Malformed: not an array of `count` answers.
+    """
+    value = cbor.decode(data, levels=_ANSWER_LEVELS)
+    if not isinstance(value, list) or len(value) != count:
+        raise Malformed(f"expected {count} answers")
+    return [_parse(each) for each in value]
+
+
+_OPTIONAL: dict[str, f.Check[Any]] = {
+    "reason": f.text,
+    "receipt": RECEIPT.embedded,
+    "retraction": RETRACTION.embedded,
+    "record": record.embedded,
+    "introduction": INTRODUCTION.embedded,
+}
+
+
+_ANSWER = f.group("answer", {"state": f.one_of(*STATES)}, _OPTIONAL)
+
+
+def _parse(value: Value) -> Answer:
+    return Answer(**_ANSWER(value))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PollAnswer:
+    """What waits for the poller.
+
+    Attributes:
+        now: what to send as `since` the next time.
+        more: whether to ask again at once.
+        batches: signed by the polled owner.
+    """
+
+    now: Instant
+    more: bool
+    batches: tuple[Signed[Batch], ...] = ()
+
+
+def encode_poll(now: Instant, more: bool, batches: Sequence[Batch]) -> bytes:
+    """A poll's answer, canonical."""
+    fields: Fields = {"now": now, "more": more}
+    if batches:
+        fields["batches"] = [notification.batch_map(each) for each in batches]
+    return cbor.encode(fields)
+
+
+def _batch(value: Value) -> Signed[Batch]:
+    block = cbor.encode(value)
+    if len(block) > limits.NOTIFICATIONS:
+        raise TooLarge(f"a batch has at most {limits.NOTIFICATIONS} bytes")
+    return notification.parse_batch(value, block)
+
+
+_POLL_ANSWER = f.group(
+    "poll answer",
+    {"now": f.instant, "more": f.flag},
+    {"batches": f.array(_batch, 1, limits.BATCH)},
+)
+
+
+def decode_poll(data: bytes) -> PollAnswer | Answer:
+    """A poll's answer, or a refusal."""
+    value = cbor.decode(data, levels=_ANSWER_LEVELS)
+    if isinstance(value, dict) and "state" in value:
+        return _parse(value)
+    return PollAnswer(**_POLL_ANSWER(value))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Blocks asked for with one ticket (None: public ones)."""
+
+    ticket: bytes | None
+    cids: tuple[Cid, ...]
+
+
+def encode_wanted(wanted: Sequence[Wanted]) -> bytes:
+    """The body of `POST /v1/blocks`."""
+    return cbor.encode([[each.ticket, list(each.cids)] for each in wanted])
+
+
+def decode_wanted(data: bytes) -> list[Wanted]:
+    """The same, well formed: at most 256 CIDs in all, no duplicates."""
+    value = cbor.decode(data)
+    wanted = list(f.array(_wanted, 1, limits.BATCH)(value))
+    cids = [cid for each in wanted for cid in each.cids]
+    if len(cids) > limits.BATCH or len(set(cids)) != len(cids):
+        raise Malformed(f"at most {limits.BATCH} blocks are asked for at once, each once")
+    return wanted
+
+
+def _wanted(value: Value) -> Wanted:
+    if not isinstance(value, list) or len(value) != 2:
+        raise Malformed("expected [ticket or null, [cid…]]")
+    ticket = None if value[0] is None else f.exactly(16)(value[0])
+    return Wanted(ticket=ticket, cids=f.array(f.link, 1, limits.BATCH)(value[1]))

@@ -1,0 +1,293 @@
+"""Rows over keys: every row is written together with its index entries, or not at all.
+
+An index entry is derived from the row, so it can't be forgotten and can't disagree: `put`
+reads the old row, and writes the difference. A damaged row is noticed when it is read.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from node import limits
+from node.encoding import cid as cids
+from node.encoding.cid import Cid
+from node.errors import Damaged, StoreFailed, Unverified
+from node.machines import rows
+from node.machines.rows import Block, Row
+from node.ports import Store, Tx
+from node.store import keyspace
+from node.store.keyspace import Layout, join, stop_of
+from node.units import Key
+
+R = TypeVar("R", bound=Row)
+T = TypeVar("T")
+
+
+def _encode_hook(value: Any) -> Any:
+    return bytes(value)
+
+
+def _decode_hook(kind: type, value: Any) -> Any:
+    return kind(value)
+
+
+_ENCODER = msgspec.msgpack.Encoder(enc_hook=_encode_hook)
+_DECODERS: dict[type, Any] = {}
+
+
+def encode(row: Row) -> bytes:
+    """A row as MessagePack."""
+    return _ENCODER.encode(row)
+
+
+def decode(kind: type[R], data: bytes) -> R:
+    """A stored row.
+
+    Raises:
+        Damaged: the bytes are no such row.
+    """
+    if kind not in _DECODERS:
+        _DECODERS[kind] = msgspec.msgpack.Decoder(kind, dec_hook=_decode_hook)
+    try:
+        made: R = _DECODERS[kind].decode(data)
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise Damaged(
+            f"the store holds a damaged {kind.__name__.lower()}", next="restore a backup"
+        ) from error
+    return made
+
+
+class RowTable(Generic[R]):
+    """`ports.Table` over the keys of one transaction."""
+
+    __slots__ = ("_layout", "_tx")
+
+    def __init__(self, tx: Tx, layout: Layout[R]) -> None:
+        self._tx, self._layout = tx, layout
+
+    def get(self, *key: bytes | int) -> R | None:
+        """The row, or None."""
+        data = self._tx.get(self._layout.primary(key))
+        return None if data is None else decode(self._layout.row, data)
+
+    def put(self, row: R) -> None:
+        """Writes the row; of its indexes, what changed."""
+        layout = self._layout
+        primary = layout.primary(layout.key(row))
+        if layout.indexes:
+            data = self._tx.get(primary)
+            old = set() if data is None else layout.entries(decode(layout.row, data))
+            new = layout.entries(row)
+            for gone in old - new:
+                self._tx.delete(gone)
+            for added in new - old:
+                self._tx.put(added, b"")
+        self._tx.put(primary, encode(row))
+
+    def delete(self, row: R) -> None:
+        """Removes the row with its index entries."""
+        stored = self.get(*self._layout.key(row))
+        if stored is not None:
+            for entry in self._layout.entries(stored):
+                self._tx.delete(entry)
+            self._tx.delete(self._layout.primary(self._layout.key(row)))
+
+    def scan(
+        self, *prefix: bytes | int, after: tuple[bytes | int, ...] = (), reverse: bool = False
+    ) -> Iterator[R]:
+        """Rows under `prefix`."""
+        start = self._layout.primary(prefix)
+        stop = stop_of(start)
+        if after and reverse:
+            stop = self._layout.primary(prefix + after)
+        elif after:
+            start = stop_of(self._layout.primary(prefix + after))
+        for _, data in self._tx.scan(start, stop, reverse=reverse):
+            yield decode(self._layout.row, data)
+
+    def by(
+        self,
+        index: str,
+        *prefix: bytes | int,
+        until: int | None = None,
+        after: int | None = None,
+        reverse: bool = False,
+    ) -> Iterator[R]:
+        """Rows in the order of `index`."""
+        head = self._layout.index(index, prefix)
+        start = head if after is None else stop_of(head + join((after,)))
+        stop = stop_of(head) if until is None else stop_of(head + join((until,)))
+        for entry, _ in self._tx.scan(start, stop, reverse=reverse):
+            row = self._row_of(index, entry)
+            if row is not None:
+                yield row
+
+    def _row_of(self, index: str, entry: bytes) -> R | None:
+        # The entry ends with the row's key, whose length its type fixes.
+        data = self._tx.get(self._layout.letter + b"\x00" + entry[-self._width() :])
+        if data is None:
+            raise Damaged(f"index {index} names a row that is not there", next="restore a backup")
+        return decode(self._layout.row, data)
+
+    def _width(self) -> int:
+        return _WIDTHS[self._layout.letter]
+
+
+_WIDTHS = {
+    keyspace.OWNERS.letter: 32,
+    keyspace.PEERS.letter: 64,
+    keyspace.SENT.letter: 68,
+    keyspace.DELIVERIES.letter: 100,
+    keyspace.ERRANDS.letter: 107,
+    keyspace.MAILS.letter: 40,
+    keyspace.PICKUPS.letter: 100,
+    keyspace.WITHDRAWN.letter: 100,
+    keyspace.HELD.letter: 64,
+    keyspace.INVITES.letter: 36,
+}
+
+
+class BlockTable:
+    """`ports.Blocks`: reference counts, and the bytes of small blocks."""
+
+    def __init__(self, tx: Tx, next_seq: Callable[[], int]) -> None:
+        self._tx, self._next_seq = tx, next_seq
+        self._rows: RowTable[Block] = RowTable(tx, keyspace.BLOCKS)
+        self._trash: RowTable[rows.Trash] = RowTable(tx, keyspace.TRASH)
+
+    def get(self, cid: bytes) -> Block | None:
+        """What is known of a block."""
+        return self._rows.get(cid)
+
+    def data(self, block: Block) -> bytes | None:
+        """The bytes of a small block, checked against its name."""
+        if block.seq is None:
+            return None
+        data = self._tx.get(keyspace.body(block.seq))
+        if data is None:
+            raise Damaged(f"block {cids.show(block.cid)} is missing", next="restore a backup")
+        try:
+            cids.check(block.cid, data)
+        except Unverified as error:
+            raise Damaged(f"block {cids.show(block.cid)} is damaged") from error
+        return data
+
+    def add(
+        self,
+        cid: bytes,
+        size: int,
+        data: bytes | None,
+        *,
+        author: Key | None = None,
+        message: Cid | None = None,
+    ) -> None:
+        """One more row needs the block."""
+        row = self._rows.get(cid) or Block(cid=Cid(cid), size=size)
+        if row.seq is None and not row.file:
+            row = self._store(row, data)
+        row = row.but(refs=row.refs + 1, size=size)
+        if author is not None:
+            row = row.but(author=author, message=message)
+        self._rows.put(row)
+
+    def _store(self, row: Block, data: bytes | None) -> Block:
+        if data is None:
+            self._trash.delete(rows.Trash(cid=row.cid))
+            made: Block = row.but(file=True)
+            return made
+        if len(data) > limits.SMALL_BLOCK:
+            raise StoreFailed("a large block is kept as a file before its row is written")
+        seq = self._next_seq()
+        self._tx.put(keyspace.body(seq), data)
+        made = row.but(seq=seq)
+        return made
+
+    def drop(self, cid: bytes) -> None:
+        """One row fewer needs the block."""
+        row = self._rows.get(cid)
+        if row is None or row.refs == 0:
+            raise Damaged(f"block {cids.show(cid)} was dropped more often than added")
+        if row.refs > 1:
+            self._rows.put(row.but(refs=row.refs - 1))
+            return
+        if row.seq is not None:
+            self._tx.delete(keyspace.body(row.seq))
+        if row.file:
+            self._trash.put(rows.Trash(cid=row.cid))
+        if row.author is None:
+            self._rows.delete(row)
+        else:
+            self._rows.put(row.but(refs=0, seq=None, file=False))
+
+    def forget(self, cid: bytes) -> None:
+        """The name of a block whose bytes are gone goes too."""
+        row = self._rows.get(cid)
+        if row is not None and row.refs == 0:
+            self._rows.delete(row)
+
+
+class StoredTables:
+    """`ports.Tables` inside one transaction."""
+
+    def __init__(self, tx: Tx, next_seq: Callable[[], int]) -> None:
+        self._tx = tx
+        self.owners = RowTable(tx, keyspace.OWNERS)
+        self.accounts = RowTable(tx, keyspace.ACCOUNTS)
+        self.peers = RowTable(tx, keyspace.PEERS)
+        self.sent = RowTable(tx, keyspace.SENT)
+        self.deliveries = RowTable(tx, keyspace.DELIVERIES)
+        self.errands = RowTable(tx, keyspace.ERRANDS)
+        self.mails = RowTable(tx, keyspace.MAILS)
+        self.pickups = RowTable(tx, keyspace.PICKUPS)
+        self.withdrawn = RowTable(tx, keyspace.WITHDRAWN)
+        self.held = RowTable(tx, keyspace.HELD)
+        self.invites = RowTable(tx, keyspace.INVITES)
+        self.drafts = RowTable(tx, keyspace.DRAFTS)
+        self.trash = RowTable(tx, keyspace.TRASH)
+        self.blocks = BlockTable(tx, next_seq)
+
+    def node(self) -> rows.Node:
+        """The node's own row."""
+        data = self._tx.get(keyspace.NODE)
+        if data is None:
+            raise Damaged("this store belongs to no node", next="willcall init")
+        return decode(rows.Node, data)
+
+    def put_node(self, row: rows.Node) -> None:
+        """Writes the node's own row."""
+        self._tx.put(keyspace.NODE, encode(row))
+
+
+class TableStore:
+    """`ports.Database` over any `ports.Store`."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._seq = store.read(_last_seq)
+
+    def read(self, work: Callable[[StoredTables], T]) -> T:
+        """Runs `work` for its result."""
+        return self._store.read(lambda tx: work(self._tables(tx)))
+
+    async def transact(self, work: Callable[[StoredTables], T]) -> T:
+        """Runs `work`; durable when it returns."""
+        return await self._store.transact(lambda tx: work(self._tables(tx)))
+
+    def apply(self, work: Callable[[StoredTables], T]) -> T:
+        """Runs `work`; durable with the next group."""
+        return self._store.apply(lambda tx: work(self._tables(tx)))
+
+    def _tables(self, tx: Tx) -> StoredTables:
+        return StoredTables(tx, self._next_seq)
+
+    def _next_seq(self) -> int:
+        # Numbers of transactions that failed are skipped, never used again in this run.
+        self._seq += 1
+        return self._seq
+
+
+def _last_seq(tx: Tx) -> int:
+    for key, _ in tx.scan(keyspace.BODY, stop_of(keyspace.BODY), reverse=True):
+        return int.from_bytes(key[1:], "big")
+    return 0
