@@ -1,0 +1,269 @@
+"""The engine on LevelDB, with the traps of LevelDB and plyvel closed.
+
+    handle good      reads and writes use the handle
+    handle spoiled   a write failed: reads see the snapshot taken before it; the next write looks
+                     whether there is room, then closes, opens and *undoes* (below)
+    no handle        opening again failed: every call tries it again
+
+A write that failed may still lie whole in LevelDB's log (the fsync failed, not the write), and
+would come back when the log is replayed: rows that were reported as failed, under counters that
+were computed without them. So the first thing written by a new handle is the old value of every
+key of the failed write. After a crash in between it may come back, like any write whose answer
+was never given. Measured facts: `promises.md`, LevelDB through plyvel.
+"""
+
+import errno
+import os
+import tempfile
+from collections.abc import Generator, Mapping
+from contextlib import closing
+from pathlib import Path
+from threading import Condition, Lock, RLock
+from typing import TYPE_CHECKING, Self
+
+import plyvel
+
+from node.errors import Damaged, DiskFull, StoreFailed
+from node.store.kv import Row
+from node.units import KIB, MIB
+
+if TYPE_CHECKING:
+    from plyvel import DB, Snapshot
+
+CACHE = 8 * MIB
+"""Uncompressed blocks kept: the indexes of a busy node; the system's page cache holds the rest."""
+WRITE_BUFFER = 8 * MIB
+"""Twice so much memory at most; larger ones make fewer, longer compactions and a longer start."""
+BLOCK = 4 * KIB
+"""What one read of a row loads and checks: LevelDB's default; rows are small."""
+OPEN_FILES = 256
+"""Tables held open: at 2 MiB each half a gigabyte of rows, far from the usual 1,024 descriptors."""
+BLOOM_BITS = 10
+"""1 % of look-ups for absent keys touch the disk; they are most of what strangers cause."""
+ROOM = 4 * WRITE_BUFFER
+"""Free space before a spoiled handle is given up for a new one: opening writes the log's rows
+into a table, a new manifest and a new log, and without a handle nothing could be read."""
+PATIENCE = 10
+"""Seconds a new handle waits for the scans of the old one: they run inside one `work`."""
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class LevelDbKv:
+    """An ordered map in one LevelDB. Made by `open`; only one may be open for a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._directory = -1
+        self._db: DB | None = None
+        # What reads see: the handle, or the snapshot before the write that spoiled it.
+        self._view: DB | Snapshot | None = None
+        self._doubtful: dict[bytes, bytes | None] = {}
+        self._closed = False
+        self._scans = 0
+        self._writer = Lock()
+        # Held for a moment by readers, for long by who changes the handle: closing it under a
+        # running read would crash the process. Re-entrant, because the garbage collector may
+        # end a forgotten scan in the middle of another call.
+        self._gate = RLock()
+        self._quiet = Condition(self._gate)
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """Opens the store in `folder`, making both when absent.
+
+        Raises:
+            Damaged: the folder holds something that LevelDB did not write.
+            DiskFull: opening needs a little room.
+            StoreFailed: anything else, such as missing permissions.
+        """
+        store = cls(folder)
+        try:
+            _prepare(folder)
+            store._directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            with store._gate:
+                store._revive()
+        except (plyvel.Error, OSError) as error:
+            raise store._failure(error) from error
+        finally:
+            if store._db is None:
+                store.close()
+        return store
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value, or None."""
+        with self._gate:
+            view = self._view or self._again()
+            try:
+                return view.get(key, verify_checksums=True)
+            except plyvel.Error as error:
+                raise self._failure(error) from error
+
+    def scan(
+        self, start: bytes, stop: bytes, *, reverse: bool = False
+    ) -> Generator[Row, None, None]:
+        """The rows in [start, stop) as they were when the first one was taken.
+
+        A scan left half-way holds a snapshot until it is closed.
+        """
+        with self._gate:
+            view = self._view or self._again()
+            self._scans += 1
+        try:
+            rows = view.iterator(start=start, stop=stop, reverse=reverse, verify_checksums=True)
+            with closing(rows):
+                yield from rows
+        except plyvel.Error as error:
+            raise self._failure(error) from error
+        finally:
+            with self._gate:
+                self._scans -= 1
+                self._quiet.notify_all()
+
+    def write(self, puts: Mapping[bytes, bytes | None]) -> None:
+        """Sets all of these, or deletes where None; durable when it returns."""
+        with self._writer:
+            db = self._sound()
+            before = db.snapshot()
+            try:
+                self._commit(db, puts)
+            except (plyvel.Error, OSError) as error:
+                with self._gate:
+                    self._view, self._doubtful = before, dict.fromkeys(puts)
+                raise self._failure(error) from error
+            before.close()
+
+    def close(self) -> None:
+        """Lets go of the files."""
+        with self._writer, self._gate:
+            self._closed = True
+            self._quiet.wait_for(lambda: not self._scans, PATIENCE)
+            self._drop()
+            directory, self._directory = self._directory, -1
+            if directory >= 0:
+                os.close(directory)
+
+    def _sound(self) -> "DB":
+        """The handle, after opening a new one if a write has spoiled it."""
+        with self._gate:
+            # A reader may have opened it since we looked.
+            if self._view is not None and self._view is not self._db:
+                self._probe()
+                self._retire(self._view)
+            return self._db or self._again()
+
+    def _again(self) -> "DB":
+        """Opens where opening failed before. The gate is held."""
+        if self._closed:
+            raise StoreFailed(f"The mail store in {self._folder} is closed.")
+        try:
+            return self._revive()
+        except (plyvel.Error, OSError) as error:
+            raise self._failure(error) from error
+
+    def _probe(self) -> None:
+        """Finds out whether opening again would succeed, while the old handle still reads."""
+        try:
+            with tempfile.TemporaryFile(dir=self._folder) as file:
+                os.posix_fallocate(file.fileno(), 0, ROOM)
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise self._failure(error) from error
+
+    def _retire(self, view: "DB | Snapshot") -> None:
+        """Closes the spoiled handle, with the old values of the failed write in hand."""
+        if not self._quiet.wait_for(lambda: not self._scans, PATIENCE):
+            raise StoreFailed("The mail store is busy: a scan is still open.")
+        try:
+            for key in self._doubtful:
+                self._doubtful[key] = view.get(key, verify_checksums=True)
+        except plyvel.Error as error:
+            raise self._failure(error) from error
+        self._drop()
+
+    def _revive(self) -> "DB":
+        """A new handle in which nothing of the failed write is left.
+
+        Raises:
+            plyvel.Error, OSError: there is none.
+        """
+        db = self._start()
+        try:
+            # The log that was just begun is durable only with its name (17 of 150 power cuts).
+            os.fsync(self._directory)
+            if self._doubtful:
+                self._commit(db, self._doubtful)
+        except (plyvel.Error, OSError):
+            db.close()
+            raise
+        self._db = self._view = db
+        self._doubtful = {}
+        return db
+
+    def _start(self) -> "DB":
+        return plyvel.DB(
+            os.fspath(self._folder),
+            create_if_missing=True,
+            paranoid_checks=True,
+            write_buffer_size=WRITE_BUFFER,
+            lru_cache_size=CACHE,
+            block_size=BLOCK,
+            max_open_files=OPEN_FILES,
+            bloom_filter_bits=BLOOM_BITS,
+        )
+
+    def _commit(self, db: "DB", puts: Mapping[bytes, bytes | None]) -> None:
+        # Without `transaction` an exception in the block would write the half of it.
+        with db.write_batch(transaction=True, sync=True) as batch:
+            for key, value in puts.items():
+                if value is None:
+                    batch.delete(key)
+                else:
+                    batch.put(key, value)
+        # The batch may have begun a new log file: see `_revive`.
+        os.fsync(self._directory)
+
+    def _drop(self) -> None:
+        view, db = self._view, self._db
+        self._view = self._db = None
+        if view is not None and view is not db:
+            view.close()
+        if db is not None:
+            db.close()
+
+    def _failure(self, error: Exception) -> StoreFailed:
+        # LevelDB passes the system's words on, never its number.
+        text = str(error)
+        number = error.errno if isinstance(error, OSError) else None
+        if isinstance(error, plyvel.CorruptionError):
+            return _damaged(self._folder, text)
+        if number in _FULL or any(os.strerror(full) in text for full in _FULL):
+            return DiskFull(
+                f"The disk of the mail store in {self._folder} is full.",
+                next="make room; it goes on by itself",
+            )
+        return StoreFailed(f"The mail store in {self._folder} failed: {text}.")
+
+
+def _prepare(folder: Path) -> None:
+    """Makes the folder durably, and refuses one whose rows LevelDB would silently start over."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    parent = os.open(folder.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(parent)
+    finally:
+        os.close(parent)
+    if (folder / "CURRENT").exists():
+        return
+    # A cut during the very first start leaves a manifest and perhaps an empty log: that is fine.
+    rows = [*folder.glob("*.ldb"), *folder.glob("*.sst"), *folder.glob("*.log")]
+    if any(path.stat().st_size for path in rows):
+        raise _damaged(folder, "the file CURRENT is missing")
+
+
+def _damaged(folder: Path, detail: str) -> Damaged:
+    return Damaged(
+        f"The mail store in {folder} is damaged ({detail}). Nothing was changed.",
+        next="stop the node, keep a copy of that folder, and restore a backup: "
+        "willcall restore FILE",
+    )
