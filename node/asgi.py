@@ -1,0 +1,186 @@
+"""What every inbound adapter shares: bounded bodies, answers, problem documents.
+
+The peer calls, the local API and the archive pages are plain ASGI 3 applications. This
+file gives them one way to read a body (never more than they allow), one way to send an
+answer, and one form of error (RFC 9457). Which calls exist is theirs to say.
+"""
+
+import json
+from collections.abc import Awaitable, Callable, MutableMapping
+from http import HTTPStatus
+from typing import Any
+
+from node.errors import Malformed, TooLarge, WillcallError
+from node.ports import PROBLEM, Response
+from node.units import ByteCount
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"content-disposition", b"attachment"),
+    (b"content-security-policy", b"sandbox"),
+)
+"""What a peer chose must never run in a browser under our name: not sniffed into HTML, not
+shown in place, and without scripts, forms or origin when it is opened all the same."""
+
+LENGTH_DIGITS = 16
+"""More digits than any length we take; also bounds the quadratic cost of `int`."""
+
+
+class ClientGone(OSError):
+    """The client left before the answer was complete.
+
+    ASGI asks for an OSError here. It is no WillcallError: nobody is left to read its text,
+    so an application lets it pass and the server ends the connection quietly.
+    """
+
+
+def header(scope: Scope, name: bytes) -> bytes | None:
+    """The value of one request header field; None when it is absent.
+
+    Raises:
+        Malformed: the field is there twice, so it has no one meaning.
+    """
+    found: list[bytes] = [value for key, value in scope["headers"] if key == name]
+    if len(found) > 1:
+        raise Malformed(f"The header field {name.decode('ascii', 'replace')} is there twice.")
+    return found[0] if found else None
+
+
+def content_length(scope: Scope) -> ByteCount:
+    """The declared size of the body; 0 when none was declared, as RFC 9112 §6.3 reads it.
+
+    Raises:
+        Malformed: it is not a plain decimal number.
+    """
+    text = header(scope, b"content-length") or b"0"
+    if not text.isdigit() or len(text) > LENGTH_DIGITS:
+        raise Malformed("Content-Length is not a number.")
+    return ByteCount(int(text))
+
+
+class Body:
+    """A request body as a stream of chunks, never longer than was declared or allowed.
+
+    Args:
+        limit: the largest declared size that is taken.
+
+    Raises:
+        TooLarge: the declared size is over `limit`; nothing was read.
+        Malformed: the declared size is no number.
+    """
+
+    def __init__(self, scope: Scope, receive: Receive, limit: ByteCount) -> None:
+        self.size = content_length(scope)
+        # Before a byte is read: declaring 2 GB costs nothing, so it may cost us nothing.
+        if self.size > limit:
+            raise TooLarge(f"{self.size} bytes; at most {limit} are taken here.")
+        self._receive = receive
+        self._left = int(self.size)
+        self._done = False
+
+    async def chunk(self) -> bytes | None:
+        """The next bytes; None at the end.
+
+        Raises:
+            Malformed: the body is longer than declared, or its sender left in the middle.
+        """
+        while not self._done:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise Malformed("The body ended early.", reason="disconnected")
+            self._done = not message.get("more_body", False)
+            data: bytes = message.get("body", b"")
+            self._left -= len(data)
+            if self._left < 0:
+                raise TooLarge("The body is longer than its Content-Length.")
+            if data:
+                return data
+        return None
+
+
+async def read_body(scope: Scope, receive: Receive, limit: ByteCount) -> bytes:
+    """The whole body, at most `limit` bytes.
+
+    Raises:
+        TooLarge: the declared size is over `limit`; nothing was read.
+        Malformed: the size is no number, or the body ended early.
+    """
+    body, parts = Body(scope, receive, limit), []
+    while (data := await body.chunk()) is not None:
+        parts.append(data)
+    return b"".join(parts)
+
+
+def problem(
+    status: int, detail: str, reason: str, *, next: str | None = None, exit_code: int | None = None
+) -> Response:
+    """A problem document (RFC 9457); `reason` is the stable word for programs.
+
+    Args:
+        detail: one sentence for a person, free of bodies, keys and tokens.
+        next: what to do next, for our own command line.
+        exit_code: what our own command line ends with.
+    """
+    known: dict[str, object] = {
+        "type": "about:blank",
+        "title": _title(status),
+        "status": status,
+        "detail": detail,
+        "reason": reason,
+    }
+    extra = {"next": next, "exit": exit_code}
+    known.update({key: value for key, value in extra.items() if value is not None})
+    body = json.dumps(known, ensure_ascii=False).encode("utf-8", "replace")
+    return Response(status=status, body=body, content_type=PROBLEM)
+
+
+def problem_of(error: WillcallError) -> Response:
+    """The problem document of an error that was raised on purpose."""
+    return problem(
+        error.status, error.text, error.reason, next=error.next, exit_code=error.exit_code
+    )
+
+
+def _title(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:  # a status that Python has no phrase for; the number still says it
+        return f"Status {status}"
+
+
+async def respond(send: Send, response: Response, *, head: bool = False) -> None:
+    """Sends a whole answer with its length and the security headers.
+
+    A header the answer carries itself wins over ours: an own page says
+    `Content-Disposition: inline` and its own policy.
+
+    Args:
+        head: send the header section of the answer only (HEAD), its length included.
+    """
+    start = {
+        "type": "http.response.start",
+        "status": response.status,
+        "headers": _headers(response),
+    }
+    await send(start)
+    await send({"type": "http.response.body", "body": b"" if head else response.body})
+
+
+def _headers(response: Response) -> list[tuple[bytes, bytes]]:
+    own = [
+        (name.lower().encode("ascii"), value.encode("latin-1")) for name, value in response.headers
+    ]
+    named = {name for name, _ in own}
+    ours = [pair for pair in SECURITY_HEADERS if pair[0] not in named]
+    if b"content-type" not in named and response.body:
+        ours.append((b"content-type", response.content_type.encode("ascii")))
+    # A 204 must not carry a length (RFC 9110 §8.6).
+    if b"content-length" not in named and response.status not in (204, 304):
+        ours.append((b"content-length", str(len(response.body)).encode("ascii")))
+    return own + ours

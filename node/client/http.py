@@ -1,0 +1,290 @@
+"""The HTTP client: carries one request to a peer and brings the whole answer back.
+
+The only module that builds an HTTP client. A peer is not trusted with anything: not with
+redirects, cookies, compression or declared sizes, and not with our time. Where it may
+connect to is decided in `node.client.guard`; what is asked and believed is its callers'.
+
+One small pool per peer, because a pool over many idle hosts slows down with each of them
+(41 requests/s at 300). The transport is used without `httpx.AsyncClient`: what that adds
+(cookies, redirects, environment, authentication) is what is not wanted here, and costs as
+much again as the exchange itself.
+"""
+
+import ssl
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import httpcore
+import httpx
+import trio
+
+from node.client.guard import Allowed, GuardedBackend, Resolve, resolve, roots
+from node.encoding import names, origin
+from node.errors import Unreachable
+from node.objects.record import Endpoint
+from node.ports import Request, Response
+from node.units import SECOND, ByteCount, Millis
+
+AGENT = "willcall"
+"""Who calls. No version: it helps an attacker more than a peer, who reads the node document."""
+CLOSING = 1.0
+"""Seconds for a connection to say goodbye."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientLimits:
+    """What the client keeps open."""
+
+    peers: int = 256
+    """Peers with a pool of their own; the one not called for longest goes."""
+    connections: int = 4
+    """Connections to one peer at once: two pickups, notifications, a poll."""
+    idle_connections: int = 2
+    """Connections to one peer that stay open between calls: 512 descriptors in all."""
+    idle: Millis = Millis(45 * SECOND)
+    """How long they stay: less than a server's 60 s, so that we close first."""
+
+
+class _Transport(httpx.AsyncHTTPTransport):
+    """httpx's transport over a pool that reaches the network through the guard.
+
+    `super().__init__` is left out on purpose: it would load the system's roots for every
+    peer (20 ms) and build a pool that is not guarded.
+    """
+
+    def __init__(
+        self, limits: ClientLimits, backend: GuardedBackend, context: ssl.SSLContext | None
+    ) -> None:
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=context,
+            max_connections=limits.connections,
+            max_keepalive_connections=limits.idle_connections,
+            keepalive_expiry=limits.idle / SECOND,
+            http1=True,
+            http2=False,
+            retries=0,
+            network_backend=backend,
+        )
+
+
+class _Peer:
+    """One endpoint's pool, and how many exchanges use it."""
+
+    def __init__(self, transport: _Transport) -> None:
+        self.transport = transport
+        self.using = 0
+        self.dropped = False
+        self.last = trio.current_time()
+
+
+class _Stale(Exception):
+    """The connection ended before the answer began. Never leaves this file."""
+
+
+class HttpExchange:
+    """Implements `ports.Exchange` over HTTP/1.1 and TLS.
+
+    Args:
+        allowed: where this node may connect to.
+        resolver: gives the addresses of a name; the system's unless told otherwise.
+    """
+
+    def __init__(
+        self,
+        allowed: Allowed,
+        *,
+        limits: ClientLimits | None = None,
+        resolver: Resolve = resolve,
+    ) -> None:
+        self._limits = limits or ClientLimits()
+        self._backend = GuardedBackend(allowed, resolver)
+        self._peers: OrderedDict[Endpoint, _Peer] = OrderedDict()
+        self._context: ssl.SSLContext | None = None
+
+    async def exchange(
+        self, endpoint: Endpoint, request: Request, *, limit: ByteCount, deadline: Millis
+    ) -> Response:
+        """One request and its whole answer. Safe to repeat, as all calls between nodes are.
+
+        Args:
+            limit: the most body bytes that are taken.
+            deadline: milliseconds for everything: look-up, connection, TLS and answer.
+
+        Raises:
+            Unreachable: no whole answer came; `reason` is refused, timeout, dns, tls,
+                too-large-answer, redirected, gone-away, guarded or pin-unsupported.
+            Malformed: the endpoint's origin is none.
+        """
+        outgoing = _outgoing(endpoint, request)
+        try:
+            with trio.fail_after(deadline / SECOND):
+                return await self._twice(endpoint, outgoing, limit)
+        except trio.TooSlowError as error:
+            text = f"{endpoint.origin} did not answer in time."
+            raise Unreachable(text, reason="timeout") from error
+
+    async def aclose(self) -> None:
+        """Closes all connections; running exchanges fail."""
+        while self._peers:
+            _, peer = self._peers.popitem()
+            await _close(peer)
+
+    async def _twice(
+        self, endpoint: Endpoint, outgoing: httpx.Request, limit: ByteCount
+    ) -> Response:
+        try:
+            return await self._once(endpoint, outgoing, limit)
+        except _Stale:
+            # Most likely the peer closed an idle connection while the request was under way.
+            # All its other connections are as old, so the second try gets a new pool.
+            await self._drop(endpoint)
+        try:
+            return await self._once(endpoint, outgoing, limit)
+        except _Stale as error:
+            text = f"{endpoint.origin} closed the connection without an answer."
+            raise Unreachable(text, reason="gone-away") from error
+
+    async def _once(
+        self, endpoint: Endpoint, outgoing: httpx.Request, limit: ByteCount
+    ) -> Response:
+        peer = await self._peer(endpoint)
+        peer.using += 1
+        try:
+            with _translated(endpoint.origin, begun=False):
+                incoming = await peer.transport.handle_async_request(outgoing)
+            try:
+                with _translated(endpoint.origin, begun=True):
+                    return await _whole(endpoint.origin, outgoing.method, incoming, limit)
+            finally:
+                with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSING):
+                    await incoming.aclose()
+        finally:
+            peer.using -= 1
+            peer.last = trio.current_time()
+            if peer.dropped and not peer.using:
+                await _close(peer)
+
+    async def _peer(self, endpoint: Endpoint) -> _Peer:
+        peer = self._peers.get(endpoint)
+        if peer is None:
+            peer = self._peers[endpoint] = _Peer(self._transport(endpoint))
+        self._peers.move_to_end(endpoint)
+        # Before the first await of this exchange nobody else may drop it.
+        peer.using += 1
+        try:
+            await self._tidy()
+        finally:
+            peer.using -= 1
+        return peer
+
+    async def _tidy(self) -> None:
+        """Lets go of pools over the cap, and of those whose connections are all too old."""
+        expired = trio.current_time() - self._limits.idle / SECOND
+        while self._peers:
+            endpoint, peer = next(iter(self._peers.items()))
+            if len(self._peers) <= self._limits.peers and (peer.using or peer.last > expired):
+                return
+            await self._drop(endpoint)
+
+    async def _drop(self, endpoint: Endpoint) -> None:
+        peer = self._peers.pop(endpoint, None)
+        if peer is None:
+            return
+        peer.dropped = True
+        if not peer.using:
+            await _close(peer)
+
+    def _transport(self, endpoint: Endpoint) -> _Transport:
+        if _is_plain(endpoint.origin):
+            return _Transport(self._limits, self._backend, None)
+        if endpoint.pin is not None:
+            # Connecting without looking at the pin would be worse than not connecting.
+            text = f"{endpoint.origin} has a certificate of its own, which is not supported yet."
+            raise Unreachable(text, reason="pin-unsupported")
+        if self._context is None:
+            self._context = roots()
+        return _Transport(self._limits, self._backend, self._context)
+
+
+async def _close(peer: _Peer) -> None:
+    # Shielded: a pool that is let go half-closed keeps its descriptors until the process ends.
+    with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSING):
+        await peer.transport.aclose()
+
+
+def _is_plain(where: str) -> bool:
+    return origin.is_loopback(where) or origin.is_private(where)
+
+
+def _outgoing(endpoint: Endpoint, request: Request) -> httpx.Request:
+    host, port = origin.split(endpoint.origin)
+    url = httpx.URL(
+        scheme="http" if _is_plain(endpoint.origin) else "https",
+        host=host,
+        port=port,
+        raw_path=request.path.encode("ascii"),
+    )
+    # No compression: a bomb unpacks to a thousand times what was counted.
+    headers = [("User-Agent", AGENT), ("Accept-Encoding", "identity")]
+    if request.method in ("POST", "PUT"):
+        headers.append(("Content-Type", request.content_type))
+        headers.append(("Content-Length", str(len(request.body))))
+    if request.ticket is not None:
+        headers.append(("Authorization", f"Willcall {names.b64(request.ticket)}"))
+    return httpx.Request(request.method, url, headers=headers, content=request.body or None)
+
+
+async def _whole(where: str, method: str, incoming: httpx.Response, limit: ByteCount) -> Response:
+    """The answer, when it is one we take."""
+    status = incoming.status_code
+    # 304 leads nowhere else; 1xx as a final answer is a change of protocol.
+    if status < 200 or (300 <= status < 400 and status != 304):
+        raise Unreachable(f"{where} points elsewhere ({status}).", reason="redirected")
+    if incoming.headers.get("content-encoding", "identity") != "identity":
+        raise Unreachable(f"{where} answered compressed, unasked.", reason="gone-away")
+    declared = incoming.headers.get("content-length", "0")
+    if method != "HEAD" and int(declared) > limit:
+        raise _too_large(where, limit)
+    body = bytearray()
+    async for chunk in incoming.aiter_raw():
+        body += chunk
+        if len(body) > limit:
+            raise _too_large(where, limit)
+    return Response(
+        status=status,
+        body=bytes(body),
+        content_type=incoming.headers.get("content-type", ""),
+        headers=tuple(incoming.headers.items()),
+    )
+
+
+def _too_large(where: str, limit: ByteCount) -> Unreachable:
+    text = f"The answer of {where} is larger than {limit} bytes."
+    return Unreachable(text, reason="too-large-answer")
+
+
+@contextmanager
+def _translated(where: str, *, begun: bool) -> Iterator[None]:
+    """Foreign exceptions as ours."""
+    try:
+        yield
+    except httpx.ConnectError as error:
+        # The guard answers for look-up and connection itself: what is left is the handshake.
+        raise Unreachable(f"No TLS connection to {where}: {_why(error)}.", reason="tls") from error
+    except (httpx.RemoteProtocolError, httpx.NetworkError) as error:
+        if not begun:
+            raise _Stale from error
+        text = f"{where} ended the connection in the middle of its answer."
+        raise Unreachable(text, reason="gone-away") from error
+
+
+def _why(error: BaseException) -> str:
+    """What the certificate lacks, found among the causes; else that it did not come about."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return cause.verify_message
+        cause = cause.__cause__ or cause.__context__
+    return "the handshake failed"

@@ -1,0 +1,261 @@
+"""HTTP/1.1 on trio: h11 parses, this file sets the limits, any ASGI 3 application answers.
+
+One connection is one task. What a client can make it wait for has a deadline, what it can
+make it hold has a size:
+
+    waiting ──head──▶ answering ──answer──▶ waiting …
+       │                  │
+       ├ idle or head deadline, evicted, stop: closed
+       └ not of our form: refused, lingering, closed
+                          ├ body or answer slower than the floor rate: closed
+                          └ whole-request deadline: 503 when nothing was sent, closed
+
+HTTP/1.0, chunked requests and absolute targets are refused. An `Upgrade` is not taken up,
+as RFC 9110 §7.8 lets a server do: the request gets its HTTP/1.1 answer. Requests sent
+ahead (pipelining) wait in the socket and are answered one after the other.
+Who may connect is counted in `node.server.admission`; the calls are the application's.
+"""
+
+import socket
+from collections.abc import Sequence
+from functools import partial
+from typing import TypeAlias
+
+import h11
+import trio
+
+from node.asgi import App, ClientGone, problem, respond
+from node.ports import Clock
+from node.server.admission import ConnectionCaps, ServerLimits
+from node.server.cycle import CHUNK, Cycle, House, Late, seconds
+from node.server.listen import open_tcp, open_unix
+from node.units import KIB
+
+__all__ = ["ServerLimits", "open_tcp", "open_unix", "serve"]
+
+Listener: TypeAlias = trio.abc.Listener[trio.abc.Stream]
+
+HEAD_CHUNK = 8 * KIB
+"""Bytes read at once while a head is awaited; more is a body or a flood."""
+
+
+async def serve(
+    app: App,
+    listeners: Sequence[Listener],
+    limits: ServerLimits,
+    *,
+    clock: Clock | None = None,
+    stop: trio.Event | None = None,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Answers requests on the listeners, which it closes in the end.
+
+    Cancelling it ends everything at once. Setting `stop` ends it cleanly: it stops
+    listening, closes idle connections, and gives running requests `limits.grace`.
+
+    Args:
+        app: any ASGI 3 application; only `http` scopes are opened, no lifespan.
+        clock: for the Date field; none is sent without.
+    """
+    server = _Server(app, limits, clock)
+    async with trio.open_nursery() as connections:
+        async with trio.open_nursery() as accepting:
+            accepting.start_soon(
+                partial(trio.serve_listeners, handler_nursery=connections),
+                server.handle,
+                list(listeners),
+            )
+            task_status.started()
+            if stop is None:
+                await trio.sleep_forever()
+            else:
+                await stop.wait()
+            accepting.cancel_scope.cancel()
+        server.wind_down()
+        connections.cancel_scope.deadline = trio.current_time() + seconds(limits.grace)
+
+
+class _Server(House):
+    """The open connections of one `serve`, and who of them may stay."""
+
+    def __init__(self, app: App, limits: ServerLimits, clock: Clock | None) -> None:
+        super().__init__(app, limits, clock)
+        self._caps = ConnectionCaps(limits.connections, limits.per_network, limits.proxies)
+        # Those that wait for a head, oldest first; newcomers apart from those once answered.
+        self.newcomers: dict[_Connection, None] = {}
+        self.known: dict[_Connection, None] = {}
+
+    async def handle(self, stream: trio.abc.Stream) -> None:
+        """Serves one accepted connection to its end."""
+        try:
+            client = _peer(stream)
+        except OSError:  # gone between accept and here
+            await trio.aclose_forcefully(stream)
+            return
+        connection = _Connection(self, stream, client)
+        if not self._admit(connection):
+            # Closed without a word: an answer would cost us more than it costs a flooder.
+            await trio.aclose_forcefully(stream)
+            return
+        try:
+            await connection.run()
+        finally:
+            self.release(connection)
+
+    def wind_down(self) -> None:
+        """Closes whoever waits; the others end with their running request."""
+        self.stopping = True
+        for connection in [*self.newcomers, *self.known]:
+            connection.waiting.cancel()
+
+    def release(self, connection: "_Connection") -> None:
+        """Gives the connection's place back, once."""
+        if connection.admitted:
+            connection.admitted = False
+            self._caps.leave(connection.address)
+
+    def _admit(self, connection: "_Connection") -> bool:
+        # The network's own cap first: who has met it must not push others out.
+        if self._caps.crowded(connection.address):
+            return False
+        if self._caps.full():
+            self._evict()
+        connection.admitted = self._caps.enter(connection.address)
+        return connection.admitted
+
+    def _evict(self) -> None:
+        # Refusing the newest would let whoever came first keep everybody out by saying
+        # nothing. The one that waited longest goes, those never answered before all others.
+        oldest = next(iter(self.newcomers), None) or next(iter(self.known), None)
+        if oldest is not None:
+            oldest.waiting.cancel()
+            self.newcomers.pop(oldest, None)
+            self.known.pop(oldest, None)
+            self.release(oldest)
+
+
+def _peer(stream: trio.abc.Stream) -> tuple[str, int] | None:
+    """The client's address and port; None over a Unix socket, or a stream without a socket."""
+    while isinstance(stream, trio.SSLStream):
+        stream = stream.transport_stream
+    if not isinstance(stream, trio.SocketStream) or stream.socket.family == socket.AF_UNIX:
+        return None
+    name = stream.socket.getpeername()
+    return str(name[0]), int(name[1])
+
+
+class _Connection:
+    """One client, from accept to close."""
+
+    def __init__(
+        self, server: _Server, stream: trio.abc.Stream, client: tuple[str, int] | None
+    ) -> None:
+        self.server = server
+        self.stream = stream
+        self.client = client
+        self.address = client[0] if client else ""
+        self.admitted = False
+        self.waiting = trio.CancelScope()
+        limit = int(server.limits.section)
+        self.wire = h11.Connection(h11.SERVER, max_incomplete_event_size=limit)
+        self._answered = False
+
+    async def run(self) -> None:
+        """Answers requests until one side has enough."""
+        try:
+            while await self._one():
+                self.wire.start_next_cycle()
+                self._answered = True
+            await self._linger()
+        except (trio.BrokenResourceError, trio.ClosedResourceError, ClientGone, Late):
+            pass  # they left, or were too slow: nobody to tell
+        finally:
+            with trio.move_on_after(seconds(self.server.limits.linger), shield=True):
+                await self.stream.aclose()
+
+    async def _one(self) -> bool:
+        """One request; True when the connection can take another."""
+        try:
+            request = await self._head()
+        except h11.RemoteProtocolError as error:
+            await self._refuse(error.error_status_hint, "malformed", str(error))
+            return False
+        if request is None:
+            return False
+        refusal = _refusal(request, self.server.limits)
+        if refusal is not None:
+            await self._refuse(*refusal)
+            return False
+        return await self._cycle(request).run()
+
+    async def _head(self) -> h11.Request | None:
+        """The next request; None when the connection ends here."""
+        limits = self.server.limits
+        if self.server.stopping:
+            return None
+        queue = self.server.known if self._answered else self.server.newcomers
+        start = trio.current_time()
+        self.waiting = trio.CancelScope(deadline=start + seconds(limits.idle))
+        queue[self] = None
+        try:
+            with self.waiting:
+                return await self._read_head()
+        finally:
+            queue.pop(self, None)
+        if self.waiting.deadline <= trio.current_time() and self.wire.trailing_data[0]:
+            await self._refuse(408, "timeout", "The request head did not arrive in time.")
+        return None
+
+    async def _read_head(self) -> h11.Request | None:
+        begun = False
+        while True:
+            event = self.wire.next_event()
+            if isinstance(event, h11.Request):
+                return event
+            if event is not h11.NEED_DATA:
+                return None
+            data = await self.stream.receive_some(HEAD_CHUNK)
+            if not begun:
+                begun = True
+                head = seconds(self.server.limits.head)
+                self.waiting.deadline = min(self.waiting.deadline, trio.current_time() + head)
+            self.wire.receive_data(bytes(data))
+
+    def _cycle(self, request: h11.Request | None) -> Cycle:
+        return Cycle(self.server, self.stream, self.wire, self.client, request)
+
+    async def _refuse(self, status: int, reason: str, detail: str) -> None:
+        cycle = self._cycle(None)
+        await respond(cycle.send, problem(status, detail, reason))
+
+    async def _linger(self) -> None:
+        # Bytes that nobody reads turn our close into a reset, and the answer is lost.
+        if self.wire.their_state in (h11.DONE, h11.CLOSED, h11.IDLE, h11.MUST_CLOSE):
+            return
+        with trio.move_on_after(seconds(self.server.limits.linger)):
+            if isinstance(self.stream, trio.SocketStream):
+                await self.stream.send_eof()
+            for _ in range(self.server.limits.unread * 4 // CHUNK):
+                if not await self.stream.receive_some(CHUNK):
+                    return
+
+
+def _refusal(request: h11.Request, limits: ServerLimits) -> tuple[int, str, str] | None:
+    """Status, reason and text when a request is not taken, whatever it asks for."""
+    fields = list(request.headers)
+    names = {name for name, _ in fields}
+    section = len(request.target) + sum(len(name) + len(value) + 4 for name, value in fields)
+    if request.http_version != b"1.1":
+        return 505, "http-version", "HTTP/1.1 is spoken here; tell your proxy to use it."
+    if len(request.target) > limits.target:
+        return 414, "too-large", f"A request target has at most {limits.target} bytes."
+    if len(fields) > limits.fields or section > limits.section:
+        return 431, "too-large", f"At most {limits.fields} fields, {limits.section} bytes in all."
+    if b"transfer-encoding" in names:
+        # Both lengths in one request are how one request is smuggled inside another.
+        if b"content-length" in names:
+            return 400, "malformed", "Content-Length and Transfer-Encoding exclude each other."
+        return 411, "length-required", "Send a Content-Length; chunked bodies are not taken."
+    if not request.target.startswith(b"/"):
+        return 400, "malformed", "The request target has to be a path."
+    return None

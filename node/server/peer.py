@@ -1,0 +1,155 @@
+"""The node's public calls as an ASGI application, in front of `ports.PeerApp`.
+
+Decides from the request line and the header section alone which call is meant, and refuses
+what is too large, of another type or unknown before a byte of the body is read (I8). What
+the bytes mean, and every other answer, is the `PeerApp`'s.
+
+Spec: design section 5.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from node import limits
+from node.asgi import Receive, Scope, Send, header, problem, problem_of, read_body, respond
+from node.encoding import names
+from node.errors import Absent, Malformed, Media, WillcallError
+from node.ports import DAG_CBOR, PeerApp, Request, Response
+from node.server.admission import Network, source
+from node.units import KIB, ByteCount
+
+NOTHING = ByteCount(0)
+"""A call without a body."""
+BLOCKS = ByteCount(16 * KIB)
+"""256 CIDs, each with a ticket of its own, are 15 KiB."""
+TICKET = 16
+"""Bytes of a ticket."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One path, or all paths under a prefix: its methods, and the largest body of each."""
+
+    bodies: Mapping[str, ByteCount]
+    query: bool = False
+    """Whether a query belongs to the call. Elsewhere it names something that is not there."""
+
+
+READ = {"GET": NOTHING, "HEAD": NOTHING}
+
+PATHS: Mapping[str, Route] = {
+    "/v1/notifications": Route({"POST": limits.NOTIFICATIONS}),
+    "/v1/receipts": Route({"POST": limits.RECEIPT}),
+    "/v1/retractions": Route({"POST": limits.SMALL}),
+    "/v1/introductions": Route({"POST": limits.INTRODUCTION}),
+    "/v1/poll": Route({"POST": limits.SMALL}),
+    "/v1/blocks": Route({"POST": BLOCKS}),
+    "/.well-known/willcall": Route(READ),
+    "/.well-known/webfinger": Route(READ, query=True),
+}
+
+PREFIXES: Mapping[str, Route] = {
+    "/v1/blocks/": Route(READ),
+    "/v1/owners/": Route(READ),
+    "/v1/records/": Route({**READ, "PUT": limits.RECORD}),
+    "/i/": Route(READ, query=True),
+}
+
+
+class PeerFace:
+    """The ASGI application.
+
+    Args:
+        app: the node as its peers see it.
+        proxies: networks whose word on the client's address is believed.
+    """
+
+    def __init__(self, app: PeerApp, proxies: Sequence[Network] = ()) -> None:
+        self._app = app
+        self._proxies = tuple(proxies)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request."""
+        head = scope["method"] == "HEAD"
+        try:
+            answer = await self._answer(scope, receive)
+        except WillcallError as error:
+            answer = problem_of(error)
+        await respond(send, answer, head=head)
+
+    async def _answer(self, scope: Scope, receive: Receive) -> Response:
+        # The path as it was sent: decoding it would give one thing several names.
+        path: str = scope["raw_path"].decode("latin-1")
+        route = _route(path)
+        if scope["query_string"]:
+            if not route.query:
+                raise _no_such()
+            path = f"{path}?{scope['query_string'].decode('latin-1')}"
+        method: str = scope["method"]
+        if method not in route.bodies:
+            return _not_allowed(route)
+        request = await _request(scope, receive, method, path, route.bodies[method])
+        return await self._app.answer(request, source(scope, self._proxies))
+
+
+async def _request(
+    scope: Scope, receive: Receive, method: str, path: str, limit: ByteCount
+) -> Request:
+    ticket, bad_ticket = _ticket(scope)
+    if limit:
+        _check_type(scope)
+    return Request(
+        method=method,
+        path=path,
+        body=await read_body(scope, receive, limit),
+        content_type=DAG_CBOR,
+        ticket=ticket,
+        bad_ticket=bad_ticket,
+    )
+
+
+def _route(path: str) -> Route:
+    exact = PATHS.get(path)
+    if exact is not None:
+        return exact
+    for prefix, route in PREFIXES.items():
+        if path.startswith(prefix) and len(path) > len(prefix):
+            return route
+    raise _no_such()
+
+
+def _no_such() -> Absent:
+    return Absent("There is no such call.")
+
+
+def _not_allowed(route: Route) -> Response:
+    allowed = ", ".join(route.bodies)
+    answer = problem(405, f"This call takes {allowed}.", "method")
+    return Response(
+        status=answer.status,
+        body=answer.body,
+        content_type=answer.content_type,
+        headers=(("allow", allowed),),
+    )
+
+
+def _check_type(scope: Scope) -> None:
+    # To the letter: a form or a script of a foreign page can't send this type without asking
+    # first (CORS), and a parameter would be a second spelling of every object.
+    if header(scope, b"content-type") != DAG_CBOR.encode("ascii"):
+        raise Media(f"Objects are sent as {DAG_CBOR}.")
+
+
+def _ticket(scope: Scope) -> tuple[bytes | None, bool]:
+    """The ticket of the request, and whether something else stood in its place."""
+    fields = [value for name, value in scope["headers"] if name == b"authorization"]
+    if not fields:
+        return None, False
+    scheme, _, word = fields[0].partition(b" ")
+    if len(fields) > 1 or scheme.lower() != b"willcall":
+        return None, True
+    try:
+        ticket = names.unb64(word.decode("ascii"))
+    except (Malformed, UnicodeDecodeError):
+        return None, True
+    return (ticket, False) if len(ticket) == TICKET else (None, True)
