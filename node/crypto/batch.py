@@ -54,8 +54,8 @@ def root_from_path(leaf_hash: bytes, index: int, size: int, path: Sequence[bytes
     Raises:
         Unverified: index, size and length of the path don't fit each other.
     """
-    if not 0 <= index < size or any(len(node) != 32 for node in path):
-        raise Unverified("the proof does not fit the size of its batch")
+    if not 0 <= index < size or any(len(node) != 32 for node in (leaf_hash, *path)):
+        raise Unverified("the proof is not one for a batch of this size")
     found, place, last = leaf_hash, index, size - 1
     for node in path:
         if not last:
