@@ -1,0 +1,61 @@
+"""An engine whose disk fails when told to."""
+
+from collections.abc import Callable, Generator, Mapping
+
+from node.errors import StoreFailed
+from node.store.kv import KeyValue, Row
+
+
+def broken_disk() -> StoreFailed:
+    return StoreFailed("The disk failed, as the test wanted.")
+
+
+class FailingKv:
+    """Passes everything on, but fails at one write.
+
+    Args:
+        inner: the engine that keeps the rows.
+        at: which write fails, counted from 1; None: none.
+        times: how many writes fail in a row.
+        after: it fails when everything was written, but before saying so; else before.
+        error: makes what is raised.
+    """
+
+    def __init__(
+        self,
+        inner: KeyValue,
+        *,
+        at: int | None = None,
+        times: int = 1,
+        after: bool = False,
+        error: Callable[[], StoreFailed] = broken_disk,
+    ) -> None:
+        self.inner = inner
+        self.writes = 0
+        self._at = at
+        self._times = times
+        self._after = after
+        self._error = error
+
+    def get(self, key: bytes) -> bytes | None:
+        return self.inner.get(key)
+
+    def scan(
+        self, start: bytes, stop: bytes, *, reverse: bool = False
+    ) -> Generator[Row, None, None]:
+        return self.inner.scan(start, stop, reverse=reverse)
+
+    def write(self, puts: Mapping[bytes, bytes | None]) -> None:
+        self.writes += 1
+        fails = self._at is not None and self._at <= self.writes < self._at + self._times
+        if not fails or self._after:
+            self.inner.write(puts)
+        if fails:
+            raise self._error()
+
+    def fail_next(self, *, after: bool = False) -> None:
+        """The next write fails."""
+        self._at, self._times, self._after = self.writes + 1, 1, after
+
+    def close(self) -> None:
+        self.inner.close()
