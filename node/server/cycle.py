@@ -6,8 +6,6 @@ for body, answer and whole request, and what becomes of an application that fail
 
 import logging
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from email.utils import formatdate
 from urllib.parse import unquote
 
@@ -16,7 +14,7 @@ import trio
 
 from node.asgi import App, ClientGone, Message, Scope, problem, problem_of, respond
 from node.errors import WillcallError
-from node.ports import Clock
+from node.ports import Clock, Response
 from node.server.admission import FOREVER, ServerLimits
 from node.units import KIB, SECOND
 
@@ -24,46 +22,13 @@ log = logging.getLogger(__name__)
 
 CHUNK = 64 * KIB
 """Bytes read or written at once."""
-BUG = "This node failed to answer; its owner can see why."
+
+Fields = list[tuple[bytes, bytes]]
 
 
 def seconds(length: int) -> float:
     """Milliseconds as trio counts; FOREVER is without end."""
-    return math.inf if length >= FOREVER else length / 1000
-
-
-class Late(Exception):
-    """The other side was slower than the floor rate. Never leaves the server."""
-
-
-class Meter:
-    """Time spent waiting for bytes to move, against what they may take at the floor rate.
-
-    The app's own pauses don't count, and no progress buys more than its rate: a client that
-    takes one chunk just before each deadline is over after `slack` all the same.
-    """
-
-    def __init__(self, limits: ServerLimits) -> None:
-        self._slack = seconds(limits.slack)
-        self._rate = limits.rate
-        self._moved = 0
-        self._spent = 0.0
-
-    @contextmanager
-    def moving(self, count: int) -> Iterator[None]:
-        """Bounds one transfer; `count` bytes are sure to move. Raises Late."""
-        self._moved += count
-        start = trio.current_time()
-        left = self._slack + self._moved / self._rate - self._spent
-        with trio.move_on_at(start + left) as scope:
-            yield
-        self._spent += trio.current_time() - start
-        if scope.cancelled_caught:
-            raise Late
-
-    def moved(self, count: int) -> None:
-        """Notes bytes whose number was not known before."""
-        self._moved += count
+    return math.inf if length >= FOREVER else length / SECOND
 
 
 class House:
@@ -76,7 +41,7 @@ class House:
         self._clock = clock
         self._date = (0, b"")
 
-    def date(self) -> list[tuple[bytes, bytes]]:
+    def date(self) -> Fields:
         """The Date field, printed once a second; none without a clock."""
         if self._clock is None:
             return []
@@ -86,101 +51,129 @@ class House:
         return [(b"date", self._date[1])]
 
 
+class Line:
+    """A client's connection: its bytes, its HTTP state, and the one deadline that holds now.
+
+    One cancel scope serves for all deadlines, one after the other: a scope for each step
+    took a quarter of the time of a request.
+    """
+
+    def __init__(
+        self, house: House, stream: trio.abc.Stream, client: tuple[str, int] | None
+    ) -> None:
+        self.house = house
+        self.stream = stream
+        self.client = client
+        limit = int(house.limits.section)
+        self.wire = h11.Connection(h11.SERVER, max_incomplete_event_size=limit)
+        self.scope = trio.CancelScope()
+
+
+class Meter:
+    """Time that moving bytes may take: `slack`, and the floor rate for each of them.
+
+    The app's own pauses don't count. Time saved is not kept (or a client that took the
+    first megabytes fast could then stall for minutes), time overdrawn is: one that takes a
+    chunk just before each deadline is soon over.
+    """
+
+    def __init__(self, limits: ServerLimits) -> None:
+        self._left = self._slack = seconds(limits.slack)
+        self._rate = limits.rate
+
+    def until(self, start: float, count: int) -> float:
+        """When a transfer that starts now has to be over; `count` bytes are sure to move."""
+        self._left += count / self._rate
+        return start + self._left
+
+    def spent(self, length: float, count: int = 0) -> None:
+        """Notes how long it took, and bytes whose number was not known before."""
+        self._left = min(self._slack, self._left + count / self._rate - length)
+
+
 class Cycle:
     """One request and its answer: the `receive` and `send` of ASGI.
 
     Args:
-        client: the client's address and port; None over a Unix socket.
         request: None to answer what could not be read as a request.
+        fields: the request's header fields.
     """
 
-    def __init__(
-        self,
-        house: House,
-        stream: trio.abc.Stream,
-        wire: h11.Connection,
-        client: tuple[str, int] | None,
-        request: h11.Request | None,
-    ) -> None:
-        self._house = house
-        self._stream = stream
-        self._wire = wire
-        self._client = client
+    def __init__(self, line: Line, request: h11.Request | None, fields: Fields) -> None:
+        self._line = line
+        self._house = line.house
+        self._wire = line.wire
         self._request = request
-        self._left = _declared(request)
-        self._inward = Meter(self._house.limits)
-        self._outward = Meter(self._house.limits)
-        self._scope = trio.CancelScope()
+        self._fields = fields
+        # h11 has checked the number, and that there is only one.
+        self._left = next((int(value) for name, value in fields if name == b"content-length"), 0)
+        self._inward = Meter(line.house.limits)
+        self._outward = Meter(line.house.limits)
+        self._whole = math.inf
         self._start: Message | None = None
-        self._started = self._complete = False
-        self._told = self._gone = self._late = False
+        self._started = self._told = self._gone = self._reading = False
         self._ahead = 0
 
     async def run(self) -> bool:
         """Lets the app answer; True when the connection can take another request."""
         if self._left == 0:
             self._wire.next_event()  # the end of a request without a body
-        self._scope.deadline = trio.current_time() + seconds(self._house.limits.request)
-        with self._scope:
-            await self._call()
-        await self._make_up()
+        self._whole = trio.current_time() + seconds(self._house.limits.request)
+        self._line.scope.deadline = self._whole
+        answer = await self._call()
+        if answer is not None and not self._started and not self._gone:
+            await respond(self.send, answer)
         return await self._reusable()
 
-    async def _call(self) -> None:
-        assert self._request is not None
-        scope = self._described(self._request)
+    def overdue(self) -> Response | None:
+        """What to say after the line's deadline ended this cycle; None in mid-answer."""
+        if self._started or self._gone:
+            return None
+        if self._reading:
+            return problem(408, "The body did not arrive in time.", "timeout")
+        return problem(503, "The answer took too long.", "timeout")
+
+    async def _call(self) -> Response | None:
+        """The answer that the app left to us, if it did."""
         try:
-            await self._house.app(scope, self.receive, self.send)
+            await self._house.app(self._scope(), self.receive, self.send)
         except WillcallError as error:
-            answer = problem_of(error)
+            return problem_of(error)
         except Exception:
             # The one place that catches everything: elsewhere an unforeseen error ends the
             # node, loudly; here it would let any request that meets a bug end it. So it is
             # loud in the log only, and the client learns nothing of it. When the client is
             # gone, whatever the app raises is how it noticed.
             if self._gone:
-                return
+                return None
             log.exception("%s failed", self._named())
-            answer = problem(500, BUG, "bug")
         else:
-            return
-        if not self._started and not self._gone:
-            await respond(self.send, answer)
-
-    async def _make_up(self) -> None:
-        """Answers for an app that was stopped, or said nothing."""
-        if self._started or (self._gone and not self._late):
-            return  # an answer cut off ends without its end, which tells the client
-        if self._late:
-            answer = problem(408, "The body did not arrive in time.", "timeout")
-        elif self._scope.cancelled_caught:
-            answer = problem(503, "The answer took too long.", "timeout")
-        else:
+            if self._started or self._gone:
+                return None
             log.error("%s was not answered by the application", self._named())
-            answer = problem(500, BUG, "bug")
-        self._gone = False
-        await respond(self.send, answer)
+        return problem(500, "This node failed to answer; its owner can see why.", "bug")
 
     async def _reusable(self) -> bool:
         while self._wire.our_state is h11.DONE and self._left > 0 and not self._gone:
             await self.receive()
         return (self._wire.our_state, self._wire.their_state) == (h11.DONE, h11.DONE)
 
-    def _described(self, request: h11.Request) -> Scope:
-        raw, _, query = bytes(request.target).partition(b"?")
+    def _scope(self) -> Scope:
+        assert self._request is not None
+        raw, _, query = bytes(self._request.target).partition(b"?")
         path = raw.decode("ascii")
         return {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.4"},
             "http_version": "1.1",
-            "method": request.method.decode("ascii"),
-            "scheme": "https" if isinstance(self._stream, trio.SSLStream) else "http",
+            "method": self._request.method.decode("ascii"),
+            "scheme": "https" if isinstance(self._line.stream, trio.SSLStream) else "http",
             "path": unquote(path) if "%" in path else path,
             "raw_path": raw,
             "query_string": query,
             "root_path": "",
-            "headers": list(request.headers),
-            "client": self._client,
+            "headers": self._fields,
+            "client": self._line.client,
             "server": None,
         }
 
@@ -211,32 +204,33 @@ class Cycle:
         return {"type": "http.request", "body": data, "more_body": not self._told}
 
     async def _read_part(self) -> bytes | None:
-        """Bytes of the body, as soon as there are any; None when they don't come."""
+        """Bytes of the body, as soon as there are any; None when their sender left."""
         try:
             while (event := self._wire.next_event()) is h11.NEED_DATA:
                 if self._wire.they_are_waiting_for_100_continue:
                     go_on = h11.InformationalResponse(status_code=100, headers=[])
                     await self._write(self._wire.send(go_on) or b"")
                 await self._read()
-        except Late:
-            self._late = True
-            return None
         except (h11.RemoteProtocolError, trio.BrokenResourceError):
-            return None  # they left in the middle
+            return None
         return bytes(event.data) if isinstance(event, h11.Data) else None
 
     async def _read(self) -> None:
-        with self._inward.moving(0):
-            data = await self._stream.receive_some(CHUNK)
-        self._inward.moved(len(data))
-        self._scope.deadline += len(data) / self._house.limits.rate
+        line, start = self._line, trio.current_time()
+        self._reading = True
+        line.scope.deadline = min(self._whole, self._inward.until(start, 0))
+        data = await line.stream.receive_some(CHUNK)
+        self._reading = False
+        self._inward.spent(trio.current_time() - start, len(data))
+        self._whole += len(data) / self._house.limits.rate
+        line.scope.deadline = self._whole
         self._wire.receive_data(bytes(data))
 
     async def _until_gone(self) -> None:
         try:
             # What was sent ahead waits in h11, but only so much of it.
             while self._ahead <= CHUNK:
-                data = await self._stream.receive_some(CHUNK)
+                data = await self._line.stream.receive_some(CHUNK)
                 self._wire.receive_data(bytes(data))
                 self._ahead += len(data)
                 if not data:
@@ -275,6 +269,8 @@ class Cycle:
         if not more:
             out += self._wire.send(h11.EndOfMessage()) or b""
         await self._write(out)
+        if more:
+            self._line.scope.deadline = self._whole
 
     def _opening(self, size: int, *, more: bool) -> bytes:
         """The head of the answer, when it has not left yet."""
@@ -295,19 +291,15 @@ class Cycle:
         """Whether the connection ends with this answer."""
         unread = self._left > self._house.limits.unread
         unsent = self._wire.they_are_waiting_for_100_continue
-        return self._house.stopping or self._request is None or self._late or unread or unsent
+        return self._house.stopping or self._request is None or unread or unsent
 
     async def _write(self, data: bytes) -> None:
+        line, start = self._line, trio.current_time()
+        line.scope.deadline = min(self._whole, self._outward.until(start, len(data)))
         try:
-            with self._outward.moving(len(data)):
-                await self._stream.send_all(data)
-        except (Late, trio.BrokenResourceError) as error:
+            await line.stream.send_all(data)
+        except trio.BrokenResourceError as error:
             self._gone = True
-            raise ClientGone("the client left, or reads too slowly") from error
-        self._scope.deadline += len(data) / self._house.limits.rate
-
-
-def _declared(request: h11.Request | None) -> int:
-    # h11 has checked the number, and that there is only one.
-    fields = request.headers if request is not None else ()
-    return next((int(value) for name, value in fields if name == b"content-length"), 0)
+            raise ClientGone("the client left") from error
+        self._outward.spent(trio.current_time() - start)
+        self._whole += len(data) / self._house.limits.rate

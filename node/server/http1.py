@@ -5,9 +5,10 @@ make it hold has a size:
 
     waiting ──head──▶ answering ──answer──▶ waiting …
        │                  │
-       ├ idle or head deadline, evicted, stop: closed
+       ├ idle, evicted, stop: closed; head too slow: 408, closed
        └ not of our form: refused, lingering, closed
-                          ├ body or answer slower than the floor rate: closed
+                          ├ body slower than the floor rate: 408, closed
+                          ├ answer taken slower than that: closed
                           └ whole-request deadline: 503 when nothing was sent, closed
 
 HTTP/1.0, chunked requests and absolute targets are refused. An `Upgrade` is not taken up,
@@ -16,6 +17,7 @@ ahead (pipelining) wait in the socket and are answered one after the other.
 Who may connect is counted in `node.server.admission`; the calls are the application's.
 """
 
+import math
 import socket
 from collections.abc import Sequence
 from functools import partial
@@ -25,9 +27,9 @@ import h11
 import trio
 
 from node.asgi import App, ClientGone, problem, respond
-from node.ports import Clock
+from node.ports import Clock, Response
 from node.server.admission import ConnectionCaps, ServerLimits
-from node.server.cycle import CHUNK, Cycle, House, Late, seconds
+from node.server.cycle import CHUNK, Cycle, Fields, House, Line, seconds
 from node.server.listen import open_tcp, open_unix
 from node.units import KIB
 
@@ -37,6 +39,8 @@ Listener: TypeAlias = trio.abc.Listener[trio.abc.Stream]
 
 HEAD_CHUNK = 8 * KIB
 """Bytes read at once while a head is awaited; more is a body or a flood."""
+LINGERED = 4
+"""Chunks read away after a refusal, so that a small body does not reset our answer."""
 
 
 async def serve(
@@ -106,7 +110,7 @@ class _Server(House):
         """Closes whoever waits; the others end with their running request."""
         self.stopping = True
         for connection in [*self.newcomers, *self.known]:
-            connection.waiting.cancel()
+            connection.scope.cancel()
 
     def release(self, connection: "_Connection") -> None:
         """Gives the connection's place back, once."""
@@ -128,7 +132,7 @@ class _Server(House):
         # nothing. The one that waited longest goes, those never answered before all others.
         oldest = next(iter(self.newcomers), None) or next(iter(self.known), None)
         if oldest is not None:
-            oldest.waiting.cancel()
+            oldest.scope.cancel()
             self.newcomers.pop(oldest, None)
             self.known.pop(oldest, None)
             self.release(oldest)
@@ -144,118 +148,120 @@ def _peer(stream: trio.abc.Stream) -> tuple[str, int] | None:
     return str(name[0]), int(name[1])
 
 
-class _Connection:
+class _Connection(Line):
     """One client, from accept to close."""
 
     def __init__(
         self, server: _Server, stream: trio.abc.Stream, client: tuple[str, int] | None
     ) -> None:
-        self.server = server
-        self.stream = stream
-        self.client = client
+        super().__init__(server, stream, client)
         self.address = client[0] if client else ""
         self.admitted = False
-        self.waiting = trio.CancelScope()
-        limit = int(server.limits.section)
-        self.wire = h11.Connection(h11.SERVER, max_incomplete_event_size=limit)
+        self._server = server
+        self._cycle: Cycle | None = None
         self._answered = False
 
     async def run(self) -> None:
         """Answers requests until one side has enough."""
         try:
-            while await self._one():
-                self.wire.start_next_cycle()
-                self._answered = True
-            await self._linger()
-        except (trio.BrokenResourceError, trio.ClosedResourceError, ClientGone, Late):
-            pass  # they left, or were too slow: nobody to tell
+            with self.scope:
+                while await self._one():
+                    self.wire.start_next_cycle()
+                    self._answered = True
+                await self._linger()
+            if self.scope.cancelled_caught:
+                await self._overdue()
+        except (trio.BrokenResourceError, ClientGone):
+            pass  # they left: nobody to tell
         finally:
-            with trio.move_on_after(seconds(self.server.limits.linger), shield=True):
+            # Shielded, or a TLS connection that is cancelled would never say goodbye.
+            with trio.move_on_after(seconds(self.house.limits.linger), shield=True):
                 await self.stream.aclose()
 
     async def _one(self) -> bool:
         """One request; True when the connection can take another."""
+        self._cycle = None
         try:
             request = await self._head()
         except h11.RemoteProtocolError as error:
-            await self._refuse(error.error_status_hint, "malformed", str(error))
+            await self._refuse(problem(error.error_status_hint, str(error), "malformed"))
             return False
         if request is None:
             return False
-        refusal = _refusal(request, self.server.limits)
+        fields = list(request.headers)
+        refusal = _refusal(request, fields, self.house.limits)
         if refusal is not None:
-            await self._refuse(*refusal)
+            await self._refuse(refusal)
             return False
-        return await self._cycle(request).run()
+        self._cycle = Cycle(self, request, fields)
+        return await self._cycle.run()
 
     async def _head(self) -> h11.Request | None:
         """The next request; None when the connection ends here."""
-        limits = self.server.limits
-        if self.server.stopping:
+        if self.house.stopping:
             return None
-        queue = self.server.known if self._answered else self.server.newcomers
-        start = trio.current_time()
-        self.waiting = trio.CancelScope(deadline=start + seconds(limits.idle))
+        queue = self._server.known if self._answered else self._server.newcomers
+        self.scope.deadline = trio.current_time() + seconds(self.house.limits.idle)
         queue[self] = None
         try:
-            with self.waiting:
-                return await self._read_head()
+            return await self._read_head()
         finally:
             queue.pop(self, None)
-        if self.waiting.deadline <= trio.current_time() and self.wire.trailing_data[0]:
-            await self._refuse(408, "timeout", "The request head did not arrive in time.")
-        return None
 
     async def _read_head(self) -> h11.Request | None:
-        begun = False
-        while True:
-            event = self.wire.next_event()
-            if isinstance(event, h11.Request):
-                return event
-            if event is not h11.NEED_DATA:
-                return None
+        deadline = math.inf
+        while (event := self.wire.next_event()) is h11.NEED_DATA:
+            self.scope.deadline = min(self.scope.deadline, deadline)
             data = await self.stream.receive_some(HEAD_CHUNK)
-            if not begun:
-                begun = True
-                head = seconds(self.server.limits.head)
-                self.waiting.deadline = min(self.waiting.deadline, trio.current_time() + head)
+            if deadline == math.inf:
+                deadline = trio.current_time() + seconds(self.house.limits.head)
             self.wire.receive_data(bytes(data))
+        return event if isinstance(event, h11.Request) else None
 
-    def _cycle(self, request: h11.Request | None) -> Cycle:
-        return Cycle(self.server, self.stream, self.wire, self.client, request)
+    async def _overdue(self) -> None:
+        """A last word to who was too slow; none to who was merely idle, or had to make room."""
+        answer = self._cycle.overdue() if self._cycle else None
+        if self._cycle is None and self.scope.deadline <= trio.current_time():
+            begun = bool(self.wire.trailing_data[0])
+            answer = problem(408, "The head did not arrive in time.", "timeout") if begun else None
+        if answer is not None:
+            with trio.move_on_after(seconds(self.house.limits.linger)):
+                await self._refuse(answer)
+                await self._linger()
 
-    async def _refuse(self, status: int, reason: str, detail: str) -> None:
-        cycle = self._cycle(None)
-        await respond(cycle.send, problem(status, detail, reason))
+    async def _refuse(self, answer: Response) -> None:
+        await respond(Cycle(self, None, []).send, answer)
 
     async def _linger(self) -> None:
         # Bytes that nobody reads turn our close into a reset, and the answer is lost.
         if self.wire.their_state in (h11.DONE, h11.CLOSED, h11.IDLE, h11.MUST_CLOSE):
             return
-        with trio.move_on_after(seconds(self.server.limits.linger)):
-            if isinstance(self.stream, trio.SocketStream):
-                await self.stream.send_eof()
-            for _ in range(self.server.limits.unread * 4 // CHUNK):
-                if not await self.stream.receive_some(CHUNK):
-                    return
+        self.scope.deadline = trio.current_time() + seconds(self.house.limits.linger)
+        if isinstance(self.stream, trio.SocketStream):
+            await self.stream.send_eof()
+        for _ in range(LINGERED):
+            if not await self.stream.receive_some(CHUNK):
+                return
 
 
-def _refusal(request: h11.Request, limits: ServerLimits) -> tuple[int, str, str] | None:
-    """Status, reason and text when a request is not taken, whatever it asks for."""
-    fields = list(request.headers)
-    names = {name for name, _ in fields}
-    section = len(request.target) + sum(len(name) + len(value) + 4 for name, value in fields)
+def _refusal(request: h11.Request, fields: Fields, limits: ServerLimits) -> Response | None:
+    """The answer to a request that is not taken, whatever it asks for."""
+    section = len(request.target)
+    names = set()
+    for name, value in fields:
+        section += len(name) + len(value) + 4
+        names.add(name)
     if request.http_version != b"1.1":
-        return 505, "http-version", "HTTP/1.1 is spoken here; tell your proxy to use it."
+        return problem(505, "HTTP/1.1 is spoken here; tell your proxy so.", "http-version")
     if len(request.target) > limits.target:
-        return 414, "too-large", f"A request target has at most {limits.target} bytes."
+        return problem(414, f"A target has at most {limits.target} bytes.", "too-large")
     if len(fields) > limits.fields or section > limits.section:
-        return 431, "too-large", f"At most {limits.fields} fields, {limits.section} bytes in all."
+        return problem(431, f"At most {limits.fields} fields, {limits.section} bytes.", "too-large")
     if b"transfer-encoding" in names:
-        # Both lengths in one request are how one request is smuggled inside another.
+        # Two lengths in one request are how one request is smuggled inside another.
         if b"content-length" in names:
-            return 400, "malformed", "Content-Length and Transfer-Encoding exclude each other."
-        return 411, "length-required", "Send a Content-Length; chunked bodies are not taken."
+            return problem(400, "Content-Length excludes Transfer-Encoding.", "malformed")
+        return problem(411, "Send a Content-Length, not chunks.", "length-required")
     if not request.target.startswith(b"/"):
-        return 400, "malformed", "The request target has to be a path."
+        return problem(400, "The request target has to be a path.", "malformed")
     return None
