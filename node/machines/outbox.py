@@ -125,7 +125,7 @@ def on_receipt(row: Delivery, at: Instant, now: Instant) -> Delivery:
         next_at=None,
         confirmed_at=now,
         receipted=at,
-        first_receipt=row.first_receipt or now,
+        first_receipt=now if row.first_receipt is None else row.first_receipt,
         ended_as=row.state if not is_open(row) else None,
         got=b"",
     )
@@ -147,15 +147,19 @@ def on_lost(
 ) -> Delivery:
     """The addressee was restored and remembers nothing from `memory` to `start`.
 
+    Its blocks are kept for the grace, so it waits again for at least so long, even where
+    `keep_until` has passed meanwhile: else it would expire in the moment it is asked for.
+
     Args:
-        row: the delivery, whose blocks are still within the grace.
+        row: the delivery.
         memory, start: the poll's `lost`.
         stamp: the owner's next distinct instant.
         now: our clock.
     """
-    if row.state != "confirmed" or row.receipted is None or now >= row.keep_until:
+    if row.state != "confirmed" or row.receipted is None or row.first_receipt is None:
         return row
-    if not memory <= row.receipted < start:
+    grace = Instant(row.first_receipt + limits.GRACE)
+    if now >= grace or not memory <= row.receipted < start:
         return row
     made: Delivery = row.but(
         state="notified",
@@ -164,7 +168,8 @@ def on_lost(
         step=0,
         confirmed_at=None,
         receipted=None,
-        void_before=start,
+        void_before=max(row.void_before, start),
+        keep_until=max(row.keep_until, grace),
         ended_as=None,
     )
     return made

@@ -1,5 +1,6 @@
-"""What a node answers to its peers: unsigned, so no answer ends a delivery. Spec: 04 §answers."""
+"""What a node answers to its peers: unsigned, so no answer ends a delivery. Spec: 06, 07."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,9 @@ _ANSWER_LEVELS = limits.LEVELS + 2
 """An answer counts its own levels: the array, the map, then the object inside."""
 
 STATES = ("accepted", "held", "receipt", "retracted", "refused")
+
+_WORD = re.compile("[a-z][a-z-]{0,31}")
+"""A reason is stored and shown: one word, and no room for anything else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,8 +97,15 @@ def decode_all(data: bytes, count: int) -> list[Answer]:
     return [_parse(each) for each in value]
 
 
+def _reason(value: Value) -> str:
+    word = f.text(value)
+    if not _WORD.fullmatch(word):
+        raise Malformed("a reason is one word of at most 32 lower-case letters and hyphens")
+    return word
+
+
 _OPTIONAL: dict[str, f.Check[Any]] = {
-    "reason": f.text,
+    "reason": _reason,
     "receipt": RECEIPT.embedded,
     "retraction": RETRACTION.embedded,
     "record": record.embedded,
@@ -105,8 +116,25 @@ _OPTIONAL: dict[str, f.Check[Any]] = {
 _ANSWER = f.group("answer", {"state": f.one_of(*STATES)}, _OPTIONAL)
 
 
+_BELONGS = {
+    "receipt": ("receipt",),
+    "retraction": ("retracted",),
+    "record": ("refused",),
+    "introduction": ("accepted",),
+    "reason": ("held", "refused"),
+}
+"""With which states a field may come; the state named like it can't do without it."""
+_NEEDS = {"receipt": "receipt", "retracted": "retraction", "refused": "reason"}
+
+
 def _parse(value: Value) -> Answer:
-    return Answer(**_ANSWER(value))
+    fields = _ANSWER(value)
+    state = fields["state"]
+    if any(state not in states and name in fields for name, states in _BELONGS.items()):
+        raise Malformed(f"an answer {state} carries what does not belong to it")
+    if _NEEDS.get(state, "state") not in fields:
+        raise Malformed(f"an answer {state} comes with its {_NEEDS[state]}")
+    return Answer(**fields)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,11 +175,18 @@ _POLL_ANSWER = f.group(
 
 
 def decode_poll(data: bytes) -> PollAnswer | Answer:
-    """A poll's answer, or a refusal."""
+    """A poll's answer, or a refusal.
+
+    Raises:
+        Malformed: neither, or more than 256 notifications in all.
+    """
     value = cbor.decode(data, levels=_ANSWER_LEVELS)
     if isinstance(value, dict) and "state" in value:
         return _parse(value)
-    return PollAnswer(**_POLL_ANSWER(value))
+    found = PollAnswer(**_POLL_ANSWER(value))
+    if sum(len(each.claim.items) for each in found.batches) > limits.BATCH:
+        raise Malformed(f"a poll's answer has at most {limits.BATCH} notifications in all")
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +203,11 @@ def encode_wanted(wanted: Sequence[Wanted]) -> bytes:
 
 
 def decode_wanted(data: bytes) -> list[Wanted]:
-    """The same, well formed: at most 256 CIDs in all, no duplicates."""
+    """The same, well formed: at most 256 CIDs in all, no duplicates.
+
+    Raises:
+        Malformed: anything else.
+    """
     value = cbor.decode(data)
     wanted = list(f.array(_wanted, 1, limits.BATCH)(value))
     cids = [cid for each in wanted for cid in each.cids]

@@ -9,6 +9,7 @@ from typing import Any
 from node import limits
 from node.encoding import fields as f
 from node.errors import Malformed
+from node.objects import record
 from node.objects.signed import Fields, Kind
 from node.units import Instant, Key
 
@@ -20,7 +21,7 @@ class Introduction:
     Attributes:
         sender: who introduces; `to`: whom it is for.
         record: a canonical record with `sig`, as bytes; the sender's own, or that of a
-            third key the sender vouches for.
+            third key the sender vouches for. Its form is checked, its signature is not.
         capability: 16 bytes.
         invite: the 4-byte id of an invite, together with `proof` (32 bytes).
         issued: the sender's clock.
@@ -56,6 +57,7 @@ class Poll:
 def _introduction(fields: Fields) -> Introduction:
     if ("invite" in fields) != ("proof" in fields):
         raise Malformed("invite and proof come together")
+    record.decode(fields["record"])
     del fields["sig"]
     fields["sender"] = fields.pop("from")
     return Introduction(**fields)

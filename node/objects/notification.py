@@ -100,10 +100,11 @@ def decode(item: bytes) -> Notification:
     """One item of a batch, well formed.
 
     Raises:
-        Malformed: empty, over 512 bytes, not canonical, or kept for more than 400 days.
+        Malformed: empty, over 512 bytes, not canonical, or kept for more than 400 days. Never
+            `TooLarge`: in an answer that word speaks of the message, not of the item.
     """
     if not item or len(item) > limits.NOTIFICATION:
-        raise TooLarge(f"a notification has 1 to {limits.NOTIFICATION} bytes")
+        raise Malformed(f"a notification has 1 to {limits.NOTIFICATION} bytes")
     got = _ITEM.parse(cbor.decode(item))
     if got["keep_until"] > limits.keep_until_limit(got["issued"]):
         raise Malformed("keep_until is more than 400 days after issued")
@@ -160,6 +161,29 @@ def parse_batch(value: Any, block: bytes) -> Signed[Batch]:
     got = _BATCH.parse(value)
     made = Batch(sender=got["from"], items=tuple(got["items"]), signature=got["sig"])
     return Signed(claim=made, block=block, check=lambda: _verify(made))
+
+
+def judge(whole: Batch) -> list[Notification | str]:
+    """The items of a verified batch in their order; for each that is refused alone, its reason.
+
+    `malformed`: it does not decode, or an earlier item names the same (to, message).
+    `forged`: another key than the batch's is its `from`.
+    """
+    seen: set[tuple[Key, Cid]] = set()
+    return [_judge(whole.sender, item, seen) for item in whole.items]
+
+
+def _judge(sender: Key, item: bytes, seen: set[tuple[Key, Cid]]) -> Notification | str:
+    try:
+        found = decode(item)
+    except Malformed:
+        return "malformed"
+    if found.sender != sender:
+        return "forged"
+    if (found.to, found.message) in seen:
+        return "malformed"
+    seen.add((found.to, found.message))
+    return found
 
 
 def _verify(whole: Batch) -> None:
