@@ -205,7 +205,7 @@ def _text(text: str) -> bytes:
         return _entity("text/plain; charset=us-ascii", "7bit", data)
     quoted = binascii.b2a_qp(data, istext=True)
     # Quoted-printable is for people who read the source; base64 where it would be longer.
-    if len(quoted) <= len(data) * 3 // 2:
+    if len(quoted) <= 2 * len(data):
         return _entity("text/plain; charset=utf-8", "quoted-printable", quoted)
     return _entity("text/plain; charset=utf-8", "base64", _base64(data))
 

@@ -24,7 +24,7 @@ from node.units import MIB
 SHOWN = int(MIB)
 """Bytes of a message that are looked at for display: a thick book."""
 _HTML = 512 * 1024
-"""Characters of HTML that are turned into text: five times the largest newsletter seen."""
+"""Characters of HTML that are turned into text, in all: the largest newsletter seen has 300 K."""
 _DEPTH = 20
 """Parts inside each other that are opened: real mail has five."""
 _PARTS = 200
@@ -194,6 +194,7 @@ class _Reader:
         self.marks: list[str] = []
         self.ends_with_file = False
         self._parts = 0
+        self._html = _HTML
 
     def mark(self, words: str) -> None:
         if words and words not in self.marks:
@@ -202,7 +203,7 @@ class _Reader:
     def open(self, content: bytes, lines: int) -> None:
         """Reads the message, or shows its body as it is where that can't be done."""
         if _is_costly(content, lines):
-            return self._plain(content, "it has too many parts to be taken apart")
+            return self._plain(content, "it is too much to be taken apart")
         try:
             message = message_from_bytes(content, policy=_Policy())
             self._read(message, 0, silent=False)
@@ -227,14 +228,16 @@ class _Reader:
         if isinstance(children, list):
             messages = [child for child in children if isinstance(child, Message)]
             self._inside(kind, messages, depth + 1, silent)
-        elif _is_file(part, kind):
-            self._file(part, kind)
+            return
+        name = _name(part)
+        if name or _is_file(part, kind):
+            self._file(part, kind, name)
         else:
             self._text(part, kind, silent)
 
     def _inside(self, kind: str, children: list[Message], depth: int, silent: bool) -> None:
         if kind == "message/delivery-status":
-            self._say("\n\n".join(_fields(child) for child in children), silent)
+            self._say("\n\n".join(_fields(child) for child in children[:_PARTS]), silent)
             return
         chosen = min(children, key=_rank) if kind == "multipart/alternative" else None
         for child in children:
@@ -256,21 +259,20 @@ class _Reader:
         words, odd = text.decode(_data(part), part.get_content_charset() or "")
         self.mark(odd)
         if kind == "text/html":
-            self.mark("made from HTML" if len(words) <= _HTML else "made from HTML, and cut")
-            words = markup.text(words[:_HTML])
+            self.mark("made from HTML" if len(words) <= self._html else "made from HTML, and cut")
+            words, left = markup.text(words[: self._html]), self._html - len(words)
+            self._html = max(left, 0)
         self._say(words.removeprefix("\ufeff"), silent)
 
-    def _file(self, part: Message, kind: str) -> None:
-        named = str(part.get_filename() or "").encode("utf-8", "surrogateescape")
-        name = file_name(scan.shown(named), f"part-{self._parts}")
+    def _file(self, part: Message, kind: str, name: str) -> None:
+        name = file_name(name, f"part-{self._parts}")
         self.files.append(_File(name, text.safe_line(kind, _FILE_NAME), _data(part)))
         self.ends_with_file = True
 
 
 def _is_costly(content: bytes, lines: int) -> bool:
     """Whether the parser would recurse too deep or take too long; a count, not a parse."""
-    end = content.find(b"\n\n")
-    if content.count(b"\n", 0, end if end >= 0 else len(content)) > _FIELDS:
+    if scan.header_section(content).count(b"\n") > _FIELDS:
         return True
     names = content.lower()
     containers = names.count(b"multipart/") + names.count(b"message/")
@@ -278,13 +280,26 @@ def _is_costly(content: bytes, lines: int) -> bool:
         return False
     ends = content.count(b"\n") + content.count(b"\r")
     boundaries = content.count(b"\n--") + content.count(b"\r--")
+    if b"message/delivery-status" in names:
+        # In there each empty line begins a part.
+        boundaries += sum(names.count(empty) for empty in (b"\n\n", b"\n\r", b"\r\r"))
     return containers > _CONTAINERS or ends * containers > lines or boundaries > _BOUNDARIES
 
 
 def _is_file(part: Message, kind: str) -> bool:
-    if part.get_content_disposition() == "attachment" or part.get_filename():
+    if part.get_content_disposition() == "attachment":
         return True
     return not kind.startswith(("text/", "multipart/", "message/")) or kind == "text/calendar"
+
+
+def _name(part: Message) -> str:
+    """The decoded file name, "" for none."""
+    try:
+        name = part.get_filename() or ""
+        return scan.shown(name.encode("utf-8", "surrogateescape"))
+    except _FAILURES:
+        # An odd charset in a name (RFC 2231 allows one) is no reason not to show the rest.
+        return "unreadable name"
 
 
 def _data(part: Message) -> bytes:

@@ -25,7 +25,7 @@ _BLOCKS = re.compile(
     "address|article|aside|blockquote|br|caption|center|d[dlt]|div|fieldset|figure|footer|form"
     "|h[1-6r]|header|li|main|nav|[ou]l|p|pre|section|table|tr"
 )
-_MARKUP = re.compile("[!?/a-zA-Z]")
+_MARKUP = re.compile("<[!?/a-zA-Z]")
 _BLANKS = re.compile(r"[ \t\r\n\f\xa0]+")
 # Python refuses to read numbers of over 4,300 digits.
 _LONG_NUMBER = re.compile(r"&#[xX]?[0-9a-fA-F]{8,}")
@@ -81,7 +81,8 @@ class _Link(NamedTuple):
 def _pieces(source: str) -> Iterator[str | _Tag]:
     """Runs of text, and tags; comments and what must not be shown are left out."""
     at = 0
-    while (start := source.find("<", at)) >= 0:
+    while opened := _MARKUP.search(source, at):
+        start = opened.start()
         yield source[at:start]
         tag = _TAG.match(source, start, start + _TAG_CHARACTERS)
         if tag:
@@ -91,11 +92,8 @@ def _pieces(source: str) -> Iterator[str | _Tag]:
             if name in _DROPPED and not closing:
                 ended = _DROPPED[name].search(source, at)
                 at = ended.start() if ended else len(source)
-        elif _MARKUP.match(source, start + 1):
-            at = _after(source, start)
         else:
-            yield "<"
-            at = start + 1
+            at = _after(source, start)
     yield source[at:]
 
 
@@ -118,7 +116,7 @@ def _laid_out(run: str) -> str:
     """Lines without blanks at their ends, and never two empty ones in a row."""
     lines: list[str] = []
     for line in run.split("\n"):
-        line = line.strip(" ")
+        line = _BLANKS.sub(" ", line).strip(" ")
         if line not in ("", "-") or (lines and lines[-1]):
             lines.append(line)
     return "\n".join(lines).strip("\n")

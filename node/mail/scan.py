@@ -19,6 +19,15 @@ _FIELD = 8 * 1024
 _DATE = 200
 """Bytes of a date: the longest in 4,448 real messages has 93, comments included."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLI = timedelta(milliseconds=1)
+_MONTHS = {
+    name: number + 1
+    for number, name in enumerate(b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split())
+}
+_USUAL = re.compile(
+    rb" ?(?:[A-Z][a-z]{2}, +)?(\d\d?) ([A-Z][a-z]{2}) (\d{4})"
+    rb" (\d\d):(\d\d):(\d\d) ([+-])(\d\d)(\d\d)\b"
+)
 _ID = re.compile(r"<[^<>]{1,996}>")
 
 
@@ -66,7 +75,7 @@ def header_section(content: bytes) -> bytes:
         header = header.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     if header.startswith(b"From "):
         return header[header.find(b"\n") :] if b"\n" in header else b""
-    return b"\n" + header
+    return b"" if header.startswith(b"\n") else b"\n" + header
 
 
 def field(header: bytes, names: bytes, name: bytes) -> bytes | None:
@@ -121,15 +130,31 @@ def _instant(value: bytes | None) -> Instant | None:
     if value is None or len(value) > _DATE:
         return None
     try:
-        parsed = parsedate_tz(value.decode("ascii", "replace"))
-        if parsed is None:
-            return None
-        year, month, day, hour, minute, second = parsed[:6]
-        # A leap second is real and unknown to datetime.
-        moment = datetime(year, month, day, hour, minute, min(second, 59), tzinfo=UTC)
-        moment -= timedelta(seconds=parsed[9] or 0)
+        moment = _usual(value) or _unusual(value)
     except (ValueError, TypeError, IndexError, OverflowError, AttributeError):
         # The parser's own failures on nonsense; which of them depends on its version.
         return None
-    millis = (moment - _EPOCH) // timedelta(milliseconds=1)
+    millis = (moment - _EPOCH) // _MILLI if moment else -1
     return Instant(millis) if millis >= 0 else None
+
+
+def _usual(value: bytes) -> datetime | None:
+    """The one form that nearly all mail has: a quarter of the time of the other way."""
+    found = _USUAL.match(value)
+    if not found or found[2] not in _MONTHS:
+        return None
+    day, month, year, hour, minute, second, sign, hours, minutes = found.groups()
+    offset = timedelta(hours=int(hours), minutes=int(minutes))
+    # A leap second is real and unknown to datetime.
+    at = (int(hour), int(minute), min(int(second), 59))
+    moment = datetime(int(year), _MONTHS[month], int(day), *at, tzinfo=UTC)
+    return moment + offset if sign == b"-" else moment - offset
+
+
+def _unusual(value: bytes) -> datetime | None:
+    parsed = parsedate_tz(value.decode("ascii", "replace"))
+    if parsed is None:
+        return None
+    year, month, day, hour, minute, second = parsed[:6]
+    moment = datetime(year, month, day, hour, minute, min(second, 59), tzinfo=UTC)
+    return moment - timedelta(seconds=parsed[9] or 0)
