@@ -24,7 +24,7 @@ from typing import Final, TypeVar
 
 import trio
 
-from node.errors import StoreFailed
+from node.errors import Damaged, StoreFailed
 from node.ports import Threads, Tx
 from node.store.kv import Change, KeyValue, Ordered, Row
 
@@ -112,6 +112,9 @@ class Committed:
         """The committer: writes group after group until cancelled.
 
         Who still waits then gets StoreFailed, so stop it last: `close` first.
+
+        Raises:
+            Damaged: the engine met damage while writing; who waited was told the same.
         """
         task_status.started()
         try:
@@ -134,6 +137,8 @@ class Committed:
             for rebuild in self.dropped:
                 rebuild()
             _tell(lost)
+            if isinstance(error, Damaged):
+                raise  # I13: who writes on over damage makes it worse; the node ends loudly
         else:
             self._writing = None
             group.done.set()

@@ -144,12 +144,15 @@ class LevelDbKv:
 
     def _sound(self) -> "DB":
         """The handle, after opening a new one if a write has spoiled it."""
+        if self._spoiled():
+            self._probe()  # not under the gate: a full disk must not keep the readers waiting
         with self._gate:
-            # A reader may have opened it since we looked.
-            if self._view is not None and self._view is not self._db:
-                self._probe()
-                self._retire(self._view)
+            if self._spoiled():
+                self._retire()
             return self._db or self._again()
+
+    def _spoiled(self) -> bool:
+        return self._view is not None and self._view is not self._db
 
     def _again(self) -> "DB":
         """Opens where opening failed before. The gate is held."""
@@ -169,13 +172,14 @@ class LevelDbKv:
         except OSError as error:
             raise self._failure(error) from error
 
-    def _retire(self, view: "DB | Snapshot") -> None:
+    def _retire(self) -> None:
         """Closes the spoiled handle, with the old values of the failed write in hand."""
+        assert self._view is not None
         if not self._quiet.wait_for(lambda: not self._scans, PATIENCE):
             raise StoreFailed("The mail store is busy: a scan is still open.")
         try:
             for key in self._doubtful:
-                self._doubtful[key] = view.get(key, verify_checksums=True)
+                self._doubtful[key] = self._view.get(key, verify_checksums=True)
         except plyvel.Error as error:
             raise self._failure(error) from error
         self._drop()
