@@ -114,7 +114,7 @@ def display(content: bytes, *, most: int = SHOWN) -> Display:
 def files(content: bytes) -> Files:
     """The attachments with their bytes, for `--save`.
 
-    Reads the whole message: about 0.1 s for 10 MiB.
+    Reads the whole message: about 0.35 s for a file of 10 MiB.
     """
     reader = _Reader()
     reader.open(content, 20 * _LINES)
