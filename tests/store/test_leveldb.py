@@ -111,6 +111,8 @@ def test_a_new_handle_waits_for_the_scans_of_the_old_one(kv: LevelDbKv) -> None:
     seen = dict([next(scan)])
     writer = Thread(target=kv.write, args=({b"y": b"kept"},))
     writer.start()
+    writer.join(0.3)
+    assert writer.is_alive()
     seen |= dict(scan)
     writer.join()
     assert seen == rows
