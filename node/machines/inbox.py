@@ -111,9 +111,7 @@ def used(account: Account) -> int:
     return account.waiting + account.grace + account.sent + account.inbox
 
 
-def pickup_of(
-    item: Notification, known: Pickup | None, outcome: Verdict, now: Instant, proof: bytes
-) -> Pickup:
+def pickup_of(item: Notification, known: Pickup | None, outcome: Verdict, now: Instant) -> Pickup:
     """The pickup row of an item that was accepted or waits: the newest `issued` wins."""
     reason = outcome.reason if isinstance(outcome, Wait) else None
     if known is not None and known.issued >= item.issued:
@@ -140,7 +138,6 @@ def pickup_of(
         origin=item.origin,
         state=state,
         reason=reason,
-        proof=proof,
         next_at=(row.next_at or now) if state == "wanted" else None,
     )
     return made

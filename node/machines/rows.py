@@ -68,7 +68,7 @@ class Account(Row, frozen=True, kw_only=True, omit_defaults=True):
         waiting, grace, sent, inbox: what is used, by state.
         stamp: the last instant given to a delivery; they are distinct and increasing.
         mails: the last number given in the inbox; sents, inboxed: rows there are.
-        held: the last number given to something held.
+        held: the last number given to something held; ring: slots in use.
     """
 
     owner: Key
@@ -82,6 +82,7 @@ class Account(Row, frozen=True, kw_only=True, omit_defaults=True):
     sents: int = 0
     inboxed: int = 0
     held: int = 0
+    ring: int = 0
 
 
 class Peer(Row, frozen=True, kw_only=True, omit_defaults=True):
@@ -105,6 +106,8 @@ class Peer(Row, frozen=True, kw_only=True, omit_defaults=True):
         asked: the `issued` of its last poll to us.
         lost: (memory, start), to be said in polls until answered.
         refused: why its node last refused our introduction.
+        greeted: origins whose node itself said that the peer is there.
+        provisional: the name is a stand-in until a record says what the peer is called.
     """
 
     owner: Key
@@ -129,6 +132,8 @@ class Peer(Row, frozen=True, kw_only=True, omit_defaults=True):
     asked: Instant = Instant(0)
     lost: tuple[Instant, Instant] | None = None
     refused: str | None = None
+    greeted: tuple[str, ...] = ()
+    provisional: bool = False
 
 
 class Sent(Row, frozen=True, kw_only=True, omit_defaults=True):
@@ -258,7 +263,6 @@ class Pickup(Row, frozen=True, kw_only=True, omit_defaults=True):
         reason: why it waits: `waiting` (large) or `over-quota`.
         n: its number in the inbox, when it is shown there already.
         failures: pickups whose bytes never verified.
-        proof: the evidence that its sender said so.
     """
 
     owner: Key
@@ -277,7 +281,6 @@ class Pickup(Row, frozen=True, kw_only=True, omit_defaults=True):
     step: int = 0
     next_at: Instant | None = None
     failures: int = 0
-    proof: bytes = b""
 
 
 class Withdrawn(Row, frozen=True, kw_only=True, omit_defaults=True):

@@ -15,7 +15,7 @@ from node.encoding.cid import Cid
 from node.errors import Damaged, StoreFailed, Unverified
 from node.machines import rows
 from node.machines.rows import Block, Row
-from node.ports import Store, Tx
+from node.ports import Blocks, Store, Table, Tables, Tx
 from node.store import keyspace
 from node.store.keyspace import Layout, join, stop_of
 from node.units import Key
@@ -232,20 +232,20 @@ class StoredTables:
 
     def __init__(self, tx: Tx, next_seq: Callable[[], int]) -> None:
         self._tx = tx
-        self.owners = RowTable(tx, keyspace.OWNERS)
-        self.accounts = RowTable(tx, keyspace.ACCOUNTS)
-        self.peers = RowTable(tx, keyspace.PEERS)
-        self.sent = RowTable(tx, keyspace.SENT)
-        self.deliveries = RowTable(tx, keyspace.DELIVERIES)
-        self.errands = RowTable(tx, keyspace.ERRANDS)
-        self.mails = RowTable(tx, keyspace.MAILS)
-        self.pickups = RowTable(tx, keyspace.PICKUPS)
-        self.withdrawn = RowTable(tx, keyspace.WITHDRAWN)
-        self.held = RowTable(tx, keyspace.HELD)
-        self.invites = RowTable(tx, keyspace.INVITES)
-        self.drafts = RowTable(tx, keyspace.DRAFTS)
-        self.trash = RowTable(tx, keyspace.TRASH)
-        self.blocks = BlockTable(tx, next_seq)
+        self.owners: Table[rows.Owner] = RowTable(tx, keyspace.OWNERS)
+        self.accounts: Table[rows.Account] = RowTable(tx, keyspace.ACCOUNTS)
+        self.peers: Table[rows.Peer] = RowTable(tx, keyspace.PEERS)
+        self.sent: Table[rows.Sent] = RowTable(tx, keyspace.SENT)
+        self.deliveries: Table[rows.Delivery] = RowTable(tx, keyspace.DELIVERIES)
+        self.errands: Table[rows.Errand] = RowTable(tx, keyspace.ERRANDS)
+        self.mails: Table[rows.Mail] = RowTable(tx, keyspace.MAILS)
+        self.pickups: Table[rows.Pickup] = RowTable(tx, keyspace.PICKUPS)
+        self.withdrawn: Table[rows.Withdrawn] = RowTable(tx, keyspace.WITHDRAWN)
+        self.held: Table[rows.Held] = RowTable(tx, keyspace.HELD)
+        self.invites: Table[rows.Invite] = RowTable(tx, keyspace.INVITES)
+        self.drafts: Table[rows.Draft] = RowTable(tx, keyspace.DRAFTS)
+        self.trash: Table[rows.Trash] = RowTable(tx, keyspace.TRASH)
+        self.blocks: Blocks = BlockTable(tx, next_seq)
 
     def node(self) -> rows.Node:
         """The node's own row."""
@@ -266,15 +266,15 @@ class TableStore:
         self._store = store
         self._seq = store.read(_last_seq)
 
-    def read(self, work: Callable[[StoredTables], T]) -> T:
+    def read(self, work: Callable[[Tables], T]) -> T:
         """Runs `work` for its result."""
         return self._store.read(lambda tx: work(self._tables(tx)))
 
-    async def transact(self, work: Callable[[StoredTables], T]) -> T:
+    async def transact(self, work: Callable[[Tables], T]) -> T:
         """Runs `work`; durable when it returns."""
         return await self._store.transact(lambda tx: work(self._tables(tx)))
 
-    def apply(self, work: Callable[[StoredTables], T]) -> T:
+    def apply(self, work: Callable[[Tables], T]) -> T:
         """Runs `work`; durable with the next group."""
         return self._store.apply(lambda tx: work(self._tables(tx)))
 

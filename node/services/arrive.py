@@ -1,0 +1,61 @@
+"""Rows of the inbox while mail comes in: shown as waiting, failed, or found again."""
+
+from node.machines import pickup
+from node.machines.rows import Mail, Pickup, Trash
+from node.objects.message import Message
+from node.ports import Tables
+from node.services import ledger
+from node.units import Instant, Key
+
+
+def mail_of(tx: Tables, owner: Key, message: bytes, sender: Key) -> Mail | None:
+    """The owner's row of a message from that sender."""
+    for row in tx.mails.by("message", owner, message, sender):
+        return row
+    return None
+
+
+def show_waiting(tx: Tables, row: Pickup, mail: Mail | None, now: Instant) -> int:
+    """Mail that waits at its sender appears in the inbox; its number."""
+    if mail is None:
+        mail = numbered(tx, row, now)
+    tx.mails.put(mail.but(state="waiting", keep_until=row.keep_until))
+    return mail.n
+
+
+def numbered(tx: Tables, row: Pickup, now: Instant) -> Mail:
+    """A new inbox row with the next number, not written yet."""
+    account = ledger.account(tx, row.owner)
+    account = account.but(mails=account.mails + 1, inboxed=account.inboxed + 1)
+    tx.accounts.put(account)
+    return Mail(
+        owner=row.owner,
+        n=account.mails,
+        message=row.message,
+        sender=row.sender,
+        size=row.size,
+        received=now,
+    )
+
+
+def wait(tx: Tables, row: Pickup, now: Instant) -> None:
+    """There is no room: the mail waits at its sender, and the inbox shows it."""
+    mail = mail_of(tx, row.owner, row.message, row.sender)
+    n = show_waiting(tx, row, mail, now)
+    tx.pickups.put(pickup.on_full(row.but(n=n)))
+
+
+def fail(tx: Tables, row: Pickup) -> None:
+    """Its sender does not keep it any more; what was shown already becomes failed."""
+    tx.pickups.delete(row)
+    mail = mail_of(tx, row.owner, row.message, row.sender)
+    if mail is not None and mail.state == "waiting":
+        tx.mails.put(mail.but(state="failed", keep_until=None))
+
+
+def trash_parts(tx: Tables, root: Message) -> None:
+    """Files of a message that will not arrive, unless another row needs them."""
+    for part in root.parts:
+        known = tx.blocks.get(part.cid)
+        if known is None or not known.refs:
+            tx.trash.put(Trash(cid=part.cid))

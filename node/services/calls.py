@@ -1,0 +1,160 @@
+"""Calls to peers: one typed function for each call of the protocol.
+
+They carry objects over `ports.Exchange`, whatever that is (HTTP, the same process, a
+simulated network), and believe nothing: what comes back is decoded here and verified by
+whoever asked. Spec: 07.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import msgspec
+
+from node import limits
+from node.encoding import car, cid, names
+from node.encoding.cid import Cid
+from node.errors import Absent, Gone, Malformed, Unreachable, Unverified
+from node.objects import answer, record
+from node.objects.answer import Answer, PollAnswer, Wanted
+from node.objects.record import Endpoint, Record
+from node.objects.signed import Signed
+from node.ports import Exchange, Request, Response
+from node.units import SECOND, ByteCount, Key, Millis
+
+T = TypeVar("T")
+
+QUICK = Millis(20 * SECOND)
+"""For a call with a small answer: a far and busy node, twice."""
+SLOW = Millis(120 * SECOND)
+"""For blocks: 16 MiB at about 1 Mbit/s."""
+
+
+class Calls:
+    """The protocol's calls, as a client."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+
+    async def notifications(self, at: Endpoint, batch: bytes, count: int) -> list[Answer]:
+        """Tells a batch; the answers in item order.
+
+        Raises:
+            Unreachable: no usable answer.
+        """
+        body = await self._post(at, "/v1/notifications", batch, limits.ANSWERS)
+        return _read(at, lambda: answer.decode_all(body, count))
+
+    async def one(self, at: Endpoint, path: str, block: bytes) -> Answer:
+        """Posts one object (a receipt, retraction or introduction)."""
+        body = await self._post(at, path, block, ByteCount(16 * 1024))
+        return _read(at, lambda: answer.decode(body))
+
+    async def poll(self, at: Endpoint, block: bytes) -> PollAnswer | Answer:
+        """Asks whether something waits."""
+        body = await self._post(at, "/v1/poll", block, limits.ANSWERS)
+        return _read(at, lambda: answer.decode_poll(body))
+
+    async def owner(self, at: Endpoint, did: Key) -> Signed[Record]:
+        """The record of `did` as its node gives it: signed by that key, listing that origin.
+
+        Raises:
+            Unreachable: no answer, or an answer of somebody else.
+        """
+        path = f"/v1/owners/{names.z(did)}"
+        response = await self._get(at, path, limits.RECORD)
+        if response.status == 404:
+            raise Unreachable(
+                f"{at.origin} answers, but knows no {names.did(did)}", reason="not-here"
+            )
+        body = _body(at, response)
+        signed = _read(at, lambda: record.decode(body))
+        _read(at, signed.verify)
+        if signed.claim.id != did or not signed.claim.lists(at.origin):
+            raise Unreachable(
+                f"the record at {at.origin} is somebody else's, or names another place",
+                reason="wrong-record",
+            )
+        return signed
+
+    async def block(self, at: Endpoint, name: Cid, ticket: bytes | None) -> bytes:
+        """One block, whose hash was checked.
+
+        Raises:
+            Gone: its delivery is over.
+            Absent: there is no such block for this ticket.
+            Unverified: the bytes are not what they are named.
+            Unreachable: no usable answer.
+        """
+        request = Request(method="GET", path=f"/v1/blocks/{cid.show(name)}", ticket=ticket)
+        response = await self._exchange.exchange(at, request, limit=limits.BLOCK, deadline=SLOW)
+        if response.status == 410:
+            raise Gone("its sender does not keep it any more")
+        if response.status == 404:
+            raise Absent("its sender has no such block for us")
+        body = _body(at, response)
+        cid.check(name, body)
+        return body
+
+    async def blocks(self, at: Endpoint, wanted: Sequence[Wanted]) -> dict[Cid, bytes]:
+        """Many blocks in one answer; what is missing was not served or did not fit.
+
+        Raises:
+            Unverified: a block is not what it is named.
+            Unreachable: no usable answer.
+        """
+        body = answer.encode_wanted(wanted)
+        request = Request(method="POST", path="/v1/blocks", body=body)
+        response = await self._exchange.exchange(
+            at, request, limit=limits.CAR_ANSWER, deadline=SLOW
+        )
+        if response.status == 404:
+            return {}
+        whole = _body(at, response)
+        asked = {name for each in wanted for name in each.cids}
+        got = dict(_read(at, lambda: car.read(whole)))
+        return {name: block for name, block in got.items() if name in asked}
+
+    async def _post(self, at: Endpoint, path: str, body: bytes, limit: int) -> bytes:
+        request = Request(method="POST", path=path, body=body)
+        response = await self._exchange.exchange(
+            at, request, limit=ByteCount(limit), deadline=QUICK
+        )
+        return _body(at, response)
+
+    async def _get(self, at: Endpoint, path: str, limit: int) -> Response:
+        request = Request(method="GET", path=path)
+        return await self._exchange.exchange(at, request, limit=ByteCount(limit), deadline=QUICK)
+
+
+class Answered(Unreachable):
+    """The node answered with a problem instead: reached, but refused."""
+
+    reason = "answered-problem"
+
+
+def _body(at: Endpoint, response: Response) -> bytes:
+    if response.status == 200:
+        return response.body
+    word = _problem_word(response)
+    raise Answered(
+        f"{at.origin} answered {response.status}{f' ({word})' if word else ''}",
+        reason=word or f"status-{response.status}",
+    )
+
+
+def _problem_word(response: Response) -> str | None:
+    try:
+        problem = msgspec.json.decode(response.body, type=dict[str, object])
+    except msgspec.DecodeError:
+        return None
+    word = problem.get("reason")
+    return word if isinstance(word, str) and word.isascii() and len(word) <= 32 else None
+
+
+def _read(at: Endpoint, work: Callable[[], T]) -> T:
+    try:
+        return work()
+    except (Malformed, Unverified) as error:
+        raise Unreachable(
+            f"{at.origin} answered nonsense: {error.text}", reason="nonsense"
+        ) from error

@@ -1,0 +1,78 @@
+"""What every service stands on: the ports, the configuration, and two bells."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import trio
+
+from node.config import Config
+from node.machines.rows import Owner
+from node.ports import Clock, Database, Exchange, Files, Randomness, Tables
+from node.units import Instant, Key
+
+LONGEST_SLEEP = 300.0
+"""Seconds; a wall clock that was set is noticed after this."""
+
+
+class Bell:
+    """Wakes one loop: a hint only, the store is the truth."""
+
+    def __init__(self) -> None:
+        self._event = trio.Event()
+
+    def ring(self) -> None:
+        """Something may be due."""
+        self._event.set()
+
+    async def wait(self, pause: float) -> None:
+        """Returns when it was rung, or after `pause` seconds."""
+        with trio.move_on_after(max(0.0, min(pause, LONGEST_SLEEP))):
+            await self._event.wait()
+        self._event = trio.Event()
+
+
+@dataclass(slots=True, kw_only=True)
+class Core:
+    """The ports of one node.
+
+    Attributes:
+        outgoing, incoming: rung when something is owed to a peer, or wanted from one.
+        arrivals: rung when mail has arrived.
+        keeping: files that a task needs though no row does yet; files_lock: held to change it
+            or to remove a file, so that the two can't cross.
+        note: called with a line for the operator.
+    """
+
+    db: Database
+    files: Files
+    clock: Clock
+    randomness: Randomness
+    exchange: Exchange
+    config: Config
+    outgoing: Bell = field(default_factory=Bell)
+    incoming: Bell = field(default_factory=Bell)
+    arrivals: Bell = field(default_factory=Bell)
+    keeping: Counter[bytes] = field(default_factory=Counter)
+    files_lock: trio.Lock = field(default_factory=trio.Lock)
+    note: Callable[[str], None] = lambda _line: None
+
+    def now(self) -> Instant:
+        """The wall clock, to be read once for each fact."""
+        return self.clock.now()
+
+    def jitter(self) -> float:
+        """A number in [-1, 1)."""
+        return self.randomness.fraction()
+
+
+def the_owner(tx: Tables, owner: Key) -> Owner:
+    """The row of an owner that must be there."""
+    row = tx.owners.get(owner)
+    assert row is not None, "the owner was looked up before"
+    return row
+
+
+def secrets_of(owner: Owner) -> list[bytes]:
+    """The sealing secrets to try on a box, newest first."""
+    return [secret for secret, _ in owner.sealing]

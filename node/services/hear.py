@@ -1,0 +1,243 @@
+"""What authors and recipients hear from each other: receipts, retractions, polls, records.
+
+First the row it belongs to (none: `accepted` or an empty poll, and nothing is kept), then
+the signature: a stranger costs a look-up. Spec: 06, 07.
+"""
+
+from collections.abc import Sequence
+from itertools import islice
+
+from node import limits
+from node.errors import Conflict, Unverified
+from node.machines import outbox
+from node.machines.rows import Delivery, Errand, Owner, Peer, Withdrawn
+from node.objects import notification, record
+from node.objects.answer import ACCEPTED, Answer, encode, encode_poll, refused
+from node.objects.introduction import POLL, Poll
+from node.objects.receipt import RECEIPT, RETRACTION, Retraction
+from node.ports import Tables
+from node.services import arrive, ledger, meet, ring
+from node.services.admit import receipt_answer
+from node.services.core import Core, the_owner
+from node.services.deliver import count_receipt, item
+from node.units import Instant, Key
+
+
+class Hearing:
+    """Answers receipts, retractions, polls and records."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    async def receipt(self, block: bytes) -> Answer:
+        """A receipt for mail of one of our owners; durable when answered.
+
+        Raises:
+            Malformed, Unverified: nothing changed.
+        """
+        signed = RECEIPT.decode(block)
+        claim, now = signed.claim, self._core.now()
+        keep_sent = self._core.config.keep_sent
+
+        def work(tx: Tables) -> Answer:
+            if any(tx.deliveries.get(claim.to, m, claim.sender) for m in claim.messages):
+                receipt = signed.verify()
+                count_receipt(tx, receipt, now, keep_sent=keep_sent)
+                ledger.heard(tx, claim.to, claim.sender, now)
+            return ACCEPTED
+
+        answer = await self._core.db.transact(work)
+        self._core.outgoing.ring()
+        return answer
+
+    async def retraction(self, block: bytes) -> Answer:
+        """An author withdraws what waits for one of our owners."""
+        signed = RETRACTION.decode(block)
+        claim, now = signed.claim, self._core.now()
+
+        def work(tx: Tables) -> Answer:
+            if not _concerns(tx, claim):
+                return ACCEPTED
+            answer = _withdraw(tx, signed.verify(), block, now)
+            ledger.heard(tx, claim.to, claim.sender, now)
+            return answer
+
+        return await self._core.db.transact(work)
+
+    async def poll(self, block: bytes) -> bytes:
+        """What waits for the poller; the answer, encoded."""
+        signed = POLL.decode(block)
+        claim, now = signed.claim, self._core.now()
+
+        def work(tx: Tables) -> bytes:
+            peer = tx.peers.get(claim.to, claim.sender)
+            owner = tx.owners.get(claim.to)
+            if owner is None or peer is None:
+                return encode_poll(claim.since, False, [])
+            asked = signed.verify()
+            if abs(asked.issued - now) > limits.CLOCK_SKEW or asked.issued <= peer.asked:
+                return encode(refused("clock"))
+            return self._waiting(tx, owner, peer, asked, now)
+
+        answer = await self._core.db.transact(work)
+        self._core.outgoing.ring()
+        return answer
+
+    def _waiting(self, tx: Tables, owner: Owner, peer: Peer, asked: Poll, now: Instant) -> bytes:
+        tx.peers.put(peer.but(asked=asked.issued))
+        ledger.heard(tx, owner.owner, peer.did, now)
+        if asked.lost is not None:
+            reopen(tx, owner.owner, peer.did, asked.lost, now, self._core.config.keep_sent)
+        if peer.record is None:
+            return encode_poll(asked.since, False, [])  # nothing to seal to yet
+        rows = list(
+            islice(
+                tx.deliveries.by("open", owner.owner, peer.did, after=asked.since),
+                limits.BATCH + 1,
+            )
+        )
+        told = [row for row in rows[: limits.BATCH] if now < row.keep_until]
+        more = len(rows) > limits.BATCH
+        last = rows[: limits.BATCH][-1].stamp if rows else asked.since
+        batches = [self._batch(tx, owner, peer, told, now)] if told else []
+        return encode_poll(last, more, batches)
+
+    def _batch(
+        self, tx: Tables, owner: Owner, peer: Peer, rows: Sequence[Delivery], now: Instant
+    ) -> notification.Batch:
+        assert peer.record is not None
+        known = record.decode(peer.record).claim
+        items = []
+        for row in rows:
+            tx.deliveries.put(outbox.on_polled(row))
+            sent = tx.sent.get(row.owner, row.message)
+            assert sent is not None
+            items.append(item(peer, known, row, sent, self._core.config.origin, now))
+        return notification.sign_batch(owner.owner, items, owner.signing)
+
+    async def record(self, did: Key, block: bytes) -> None:
+        """A newer record of a contact; anyone else's is not kept.
+
+        Raises:
+            Conflict: an older one; `newer_record` gives the newer.
+            Unverified: not signed by that key.
+        """
+        signed = record.decode(block)
+        if signed.claim.id != did:
+            raise Unverified("this record is somebody else's")
+
+        def work(tx: Tables) -> None:
+            known = list(_peers_called(tx, did))
+            if not known:
+                return
+            new = signed.verify()
+            for row in known:
+                if row.record is not None and record.decode(row.record).claim.beats(new):
+                    raise Conflict("a newer record is known", reason="older-record")
+                meet.learn(tx, row.owner, did, block)
+                ledger.heard(tx, row.owner, did, self._core.now())
+
+        await self._core.db.transact(work)
+        self._core.outgoing.ring()
+
+    def newer_record(self, did: Key) -> bytes | None:
+        """The newest record known of a contact."""
+        rows = self._core.db.read(lambda tx: list(_peers_called(tx, did)))
+        return next((row.record for row in rows if row.record is not None), None)
+
+    def own_record(self, did: Key) -> bytes | None:
+        """The record of an owner of this node."""
+        row = self._core.db.read(lambda tx: tx.owners.get(did))
+        return None if row is None else row.record
+
+
+def _peers_called(tx: Tables, did: Key) -> list[Peer]:
+    found = (tx.peers.get(row.owner, did) for row in tx.owners.scan())
+    return [row for row in found if row is not None and row.name is not None]
+
+
+def _concerns(tx: Tables, claim: Retraction) -> bool:
+    """Whether anything here is about this delivery."""
+    if arrive.mail_of(tx, claim.to, claim.message, claim.sender) is not None:
+        return True
+    if tx.pickups.get(claim.to, claim.sender, claim.message) is not None:
+        return True
+    slot = tx.held.get(claim.to, claim.sender)
+    return slot is not None and slot.message == claim.message
+
+
+def _withdraw(tx: Tables, gone: Retraction, block: bytes, now: Instant) -> Answer:
+    mail = arrive.mail_of(tx, gone.to, gone.message, gone.sender)
+    if mail is not None and mail.state in ("new", "read", "deleted"):
+        return receipt_answer(the_owner(tx, gone.to), gone.sender, gone.message, now)
+    pickup = tx.pickups.get(gone.to, gone.sender, gone.message)
+    if pickup is not None:
+        tx.withdrawn.put(
+            Withdrawn(
+                owner=gone.to,
+                sender=gone.sender,
+                message=gone.message,
+                block=block,
+                until=pickup.keep_until,
+            )
+        )
+        arrive.fail(tx, pickup)
+    slot = tx.held.get(gone.to, gone.sender)
+    if slot is not None and slot.message == gone.message:
+        ring.drop(tx, gone.to, gone.sender)
+    return ACCEPTED
+
+
+def reopen(
+    tx: Tables,
+    owner: Key,
+    to: Key,
+    lost: tuple[Instant, Instant],
+    now: Instant,
+    keep_sent: bool,
+) -> None:
+    """A restored recipient: what it confirmed and forgot waits for it again."""
+    memory, start = lost
+    rows = list(tx.deliveries.by("received", owner, to, after=memory - 1, until=start - 1))
+    for before in rows:
+        sent = tx.sent.get(owner, before.message)
+        if sent is None or sent.charge not in ("waiting", "grace"):
+            continue
+        account = ledger.account(tx, owner)
+        stamp = ledger.next_stamp(account, now)
+        after = outbox.on_lost(before, memory, start, stamp, now)
+        if after != before:
+            tx.accounts.put(account.but(stamp=stamp))
+            ledger.change(tx, before, after, now, keep_sent=keep_sent)
+    ledger.owe(tx, owner, to, now, now)
+
+
+def retract(
+    tx: Tables, owner: Owner, rows: Sequence[Delivery], now: Instant, keep_sent: bool
+) -> int:
+    """The author withdraws a message from these addressees; how many were still open.
+
+    Blocks are closed at once. Whoever was told of it is told of this too.
+    """
+    count = 0
+    for before in rows:
+        after = outbox.on_retract(before)
+        if after == before:
+            continue
+        count += 1
+        ledger.change(tx, before, after, now, keep_sent=keep_sent)
+        if before.announced:
+            gone = Retraction(sender=owner.owner, to=before.to, message=before.message, at=now)
+            block = RETRACTION.sign(gone, owner.signing)
+            tx.errands.put(
+                Errand(
+                    owner=owner.owner,
+                    to=before.to,
+                    kind="retraction",
+                    message=before.message,
+                    next_at=now,
+                    block=block,
+                )
+            )
+            ledger.owe(tx, owner.owner, before.to, now, now)
+    return count

@@ -1,0 +1,428 @@
+"""How keys meet: invites, introductions, contacts.
+
+An introduction that proves an invite, or comes from somebody the owner knows or wrote to,
+makes both sides contacts in one step: the answer is our own introduction. Any other is a
+stranger's and waits in the ring. Spec: 08.
+"""
+
+from dataclasses import dataclass
+
+from node import limits
+from node.crypto import tokens
+from node.encoding import names, origin
+from node.encoding import text as texts
+from node.errors import Malformed, NoContact, Unverified, Usage
+from node.machines import peer as peers
+from node.machines.rows import Invite, Owner, Peer
+from node.objects import record
+from node.objects.answer import ACCEPTED, HELD, Answer, refused
+from node.objects.introduction import INTRODUCTION, Introduction
+from node.objects.record import Record
+from node.objects.signed import Signed
+from node.ports import Tables
+from node.services import ring
+from node.services.core import Core
+from node.units import Instant, Key
+
+# --- invites ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """An invite link, taken apart; `token` is None in a plain address."""
+
+    did: Key
+    origin: str
+    token: bytes | None = None
+
+
+def make_invite(tx: Tables, owner: Owner, id: bytes, valid: int, now: Instant) -> Invite:
+    """A new invite, with its row."""
+    row = Invite(owner=owner.owner, id=id, expires=Instant(now + valid))
+    tx.invites.put(row)
+    return row
+
+
+def print_link(tx: Tables, invite: Invite, at: str) -> str:
+    """The link a person passes on; the token stays behind the `#`."""
+    token = tokens.invite(tx.node().invite, invite.owner, invite.id)
+    scheme = "http" if origin.is_loopback(at) or origin.is_private(at) else "https"
+    return f"{scheme}://{at}/i/{names.z(invite.owner)}#{names.b64(token)}"
+
+
+def parse_link(text: str) -> Link:
+    """An invite link, or an address `did:key:z6Mk…@host:port`.
+
+    Raises:
+        Usage: neither; says what is expected.
+    """
+    bare = text.strip()
+    try:
+        if bare.startswith("did:key:"):
+            did, _, at = bare.partition("@")
+            origin.check(at)
+            return Link(did=names.parse_did(did), origin=at)
+        return _parse_url(bare)
+    except (Malformed, ValueError) as error:
+        raise Usage(
+            "this is neither an invite link nor an address",
+            reason="bad-link",
+            next="an invite looks like https://host:port/i/z6Mk…#…, an address like "
+            "did:key:z6Mk…@host:port",
+        ) from error
+
+
+def _parse_url(text: str) -> Link:
+    scheme, _, rest = text.partition("://")
+    place, _, token = rest.partition("#")
+    at, _, z = place.partition("/i/")
+    if scheme not in ("http", "https") or len(text) > 200:
+        raise ValueError("not a link")
+    origin.check(at)
+    raw = names.unb64(token)
+    if len(raw) != 16:
+        raise ValueError("not a token")
+    return Link(did=names.parse_z(z), origin=at, token=raw)
+
+
+# --- contacts ---------------------------------------------------------------------------
+
+
+def add(tx: Tables, owner: Owner, link: Link, name: str | None, now: Instant) -> Peer:
+    """A contact by link or address: its row, made or completed; our introduction is owed.
+
+    Raises:
+        Usage: it is the owner's own address.
+    """
+    if link.did == owner.owner:
+        raise Usage("this is your own address", next="pass it on to somebody else")
+    row = tx.peers.get(owner.owner, link.did) or Peer(owner=owner.owner, did=link.did)
+    if row.met and row.name is not None and not row.blocked:
+        return row
+    row = row.but(
+        origin=link.origin,
+        token=link.token or row.token,
+        introduce=True,
+        blocked=False,
+        refused=None,
+        added=row.added or now,
+        poll_at=row.poll_at or now,
+    )
+    row = name_it(tx, row, name)
+    row = peers.on_owed(row, now, now)
+    tx.peers.put(row)
+    return row
+
+
+def name_it(tx: Tables, row: Peer, wanted: str | None) -> Peer:
+    """The row with a name nobody else has: as wanted, else as its record says, else a stand-in."""
+    if wanted is not None:
+        chosen = free_name(tx, row, wanted)
+        if chosen != wanted:
+            raise Usage(f"there is a contact {wanted!r} already", reason="exists")
+        return _named(row, chosen)
+    if row.name is not None and not row.provisional:
+        return row
+    said = None if row.record is None else record.decode(row.record).claim.name
+    if said is not None:
+        return _named(row, free_name(tx, row, said))
+    if row.name is not None:
+        return row
+    return _named(row, _numbered(tx, row), provisional=True)
+
+
+def _named(row: Peer, name: str, *, provisional: bool = False) -> Peer:
+    made: Peer = row.but(name=name, provisional=provisional)
+    return made
+
+
+def free_name(tx: Tables, row: Peer, wanted: str) -> str:
+    """`wanted`, or `wanted-2`, `wanted-3`, … where another contact has it."""
+    taken = {p.name for p in tx.peers.by("named", row.owner) if p.did != row.did}
+    if wanted not in taken:
+        return wanted
+    count = 2
+    while f"{wanted}-{count}" in taken:
+        count += 1
+    return f"{wanted}-{count}"
+
+
+def _numbered(tx: Tables, row: Peer) -> str:
+    taken = {p.name for p in tx.peers.by("named", row.owner) if p.did != row.did}
+    count = 1
+    while f"contact-{count}" in taken:
+        count += 1
+    return f"contact-{count}"
+
+
+def find(tx: Tables, owner: Key, text: str) -> Peer:
+    """The contact called `text`, or with that did or address.
+
+    Raises:
+        NoContact: there is none.
+    """
+    bare = text.strip()
+    if bare.startswith("did:key:"):
+        row = _by_did(tx, owner, bare.partition("@")[0])
+        if row is not None:
+            return row
+    for row in tx.peers.by("named", owner):
+        if row.name == bare:
+            return row
+    raise NoContact(f"there is no contact {bare[:80]!r}", next="willcall contact list")
+
+
+def _by_did(tx: Tables, owner: Key, did: str) -> Peer | None:
+    try:
+        return tx.peers.get(owner, names.parse_did(did))
+    except Malformed:
+        return None
+
+
+def written_to(tx: Tables, owner: Owner, link: Link, now: Instant) -> Peer:
+    """The row of somebody who is written to by address without being a contact."""
+    row = tx.peers.get(owner.owner, link.did)
+    if row is None:
+        row = Peer(owner=owner.owner, did=link.did, origin=link.origin)
+        tx.peers.put(row)
+    elif row.record is None and row.origin != link.origin:
+        row = row.but(origin=link.origin)
+        tx.peers.put(row)
+    return row
+
+
+def block(tx: Tables, row: Peer) -> Peer:
+    """From now on a stranger in every respect, and to the sender no different from one."""
+    made: Peer = row.but(blocked=True, introduce=False, token=None, poll_at=None, provisional=False)
+    tx.peers.put(made)
+    ring.drop(tx, row.owner, row.did)
+    return made
+
+
+def remove(tx: Tables, row: Peer) -> None:
+    """Not a contact any more; what is still owed to it keeps its row."""
+    owed = any(True for _ in tx.deliveries.by("open", row.owner, row.did))
+    owed = owed or any(True for _ in tx.errands.by("due", row.owner, row.did))
+    if not owed:
+        tx.peers.delete(row)
+        return
+    tx.peers.put(
+        row.but(
+            name=None,
+            provisional=False,
+            met=False,
+            capability=None,
+            introduce=False,
+            token=None,
+            poll_at=None,
+            blocked=False,
+        )
+    )
+
+
+# --- introductions ----------------------------------------------------------------------
+
+
+def introduction(owner: Owner, row: Peer, secret: bytes, now: Instant) -> bytes:
+    """Our introduction to a peer: our record, and the capability that lets it in.
+
+    Args:
+        owner: who introduces itself.
+        row: to whom; its invite token, if it has one, is proved and never shown.
+        secret: the node's capability key.
+        now: the clock.
+    """
+    invite = proof = None
+    if row.token is not None:
+        invite = row.token[:4]
+        proof = tokens.proof(row.token, owner.owner, row.did, now)
+    made = Introduction(
+        sender=owner.owner,
+        to=row.did,
+        record=owner.record,
+        capability=tokens.capability(secret, owner.owner, row.did),
+        issued=now,
+        invite=invite,
+        proof=proof,
+    )
+    return INTRODUCTION.sign(made, owner.signing)
+
+
+def learn(
+    tx: Tables, owner: Key, did: Key, block: bytes, *, greeted: str | None = None
+) -> Peer | None:
+    """A verified record of a peer: kept when it beats the one we have. None: no such peer."""
+    row = tx.peers.get(owner, did)
+    if row is None:
+        return None
+    new = record.decode(block).claim
+    if row.record is None or new.beats(record.decode(row.record).claim):
+        row = row.but(record=block, greeted=())
+    if greeted is not None and greeted not in row.greeted:
+        row = row.but(greeted=(*row.greeted, greeted)[-limits.ORIGINS :])
+    if row.provisional:
+        row = name_it(tx, row, None)
+    tx.peers.put(row)
+    return row
+
+
+def on_answer(tx: Tables, owner: Key, did: Key, answer: Answer, now: Instant) -> None:
+    """The other node answered our introduction."""
+    row = tx.peers.get(owner, did)
+    if row is None:
+        return
+    if answer.state == "accepted" and answer.introduction is not None:
+        _complete(tx, row, answer.introduction, now)
+    elif answer.reason != "clock":
+        word = answer.reason or ("held" if answer.state == "held" else None)
+        tx.peers.put(row.but(introduce=False, token=None, refused=word))
+    else:
+        tx.peers.put(row.but(refused="clock"))
+
+
+def on_bad_link(tx: Tables, owner: Key, did: Key, reason: str) -> None:
+    """The other node says that the link proves nothing: asking again is no use."""
+    row = tx.peers.get(owner, did)
+    if row is not None:
+        tx.peers.put(row.but(introduce=False, token=None, refused=reason))
+
+
+def _complete(tx: Tables, row: Peer, signed: Signed[Introduction], now: Instant) -> None:
+    try:
+        theirs = signed.verify()
+        known = _own_record(theirs)
+    except (Malformed, Unverified):
+        return
+    if theirs.sender == row.did and theirs.to == row.owner and known is not None:
+        tx.peers.put(_befriend(tx, row, theirs, known, now))
+
+
+def _own_record(theirs: Introduction) -> Record | None:
+    """The verified record inside, if it is the introducer's own."""
+    inside = record.decode(theirs.record).verify()
+    return inside if inside.id == theirs.sender else None
+
+
+def _befriend(tx: Tables, row: Peer, theirs: Introduction, known: Record, now: Instant) -> Peer:
+    newer = row.record is None or known.beats(record.decode(row.record).claim)
+    row = row.but(
+        record=theirs.record if newer else row.record,
+        greeted=() if newer else row.greeted,
+        capability=theirs.capability,
+        met=True,
+        introduce=False,
+        token=None,
+        refused=None,
+        added=row.added or now,
+        poll_at=row.poll_at or now,
+    )
+    row = name_it(tx, row, None)
+    return peers.on_owed(row, now, now)
+
+
+class Introductions:
+    """Answers introductions that come in."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    async def receive(self, block: bytes, source: str) -> Answer:
+        """One introduction.
+
+        Raises:
+            Malformed: not of its form.
+            Unverified: an unknown or wrong proof, or a signature that does not hold.
+        """
+        signed = INTRODUCTION.decode(block)
+        now = self._core.now()
+        return await self._core.db.transact(lambda tx: self._answer(tx, signed, source, now))
+
+    def _answer(
+        self, tx: Tables, signed: Signed[Introduction], source: str, now: Instant
+    ) -> Answer:
+        claim = signed.claim
+        owner = tx.owners.get(claim.to)
+        if claim.invite is not None:
+            return self._invited(tx, owner, signed, now)
+        theirs = signed.verify()
+        if theirs.issued > now + limits.CLOCK_SKEW:
+            return refused("clock")
+        row = None if owner is None else tx.peers.get(claim.to, claim.sender)
+        if owner is None or row is None or row.blocked:
+            if owner is not None and row is None:
+                ring.introduction(tx, theirs, signed.block, source, now)
+            return HELD
+        return self._accept(tx, owner, row, theirs, now)
+
+    def _invited(
+        self, tx: Tables, owner: Owner | None, signed: Signed[Introduction], now: Instant
+    ) -> Answer:
+        claim = signed.claim
+        assert claim.invite is not None
+        assert claim.proof is not None
+        invite = None if owner is None else tx.invites.get(claim.to, claim.invite)
+        token = tokens.invite(tx.node().invite, claim.to, claim.invite)
+        expected = tokens.proof(token, claim.sender, claim.to, claim.issued)
+        if not tokens.equal(expected, claim.proof) or invite is None or owner is None:
+            raise Unverified("this proves no invite of ours", reason="forged")
+        theirs = signed.verify()
+        if _own_record(theirs) is None:
+            raise Unverified("an invite is for the key that introduces itself", reason="forged")
+        row = tx.peers.get(claim.to, claim.sender)
+        word = _against(invite, row, theirs, now)
+        if word == "spent":
+            tx.invites.put(invite.but(tried=invite.tried + 1))
+            self._core.note(f"invite …{invite.id.hex()} was tried again by another key")
+        if word is not None:
+            return refused(word)
+        answer = self._accept(tx, owner, row or Peer(owner=claim.to, did=claim.sender), theirs, now)
+        tx.invites.put(invite.but(spent=claim.sender))
+        return answer
+
+    def _accept(
+        self, tx: Tables, owner: Owner, row: Peer, theirs: Introduction, now: Instant
+    ) -> Answer:
+        known = _own_record(theirs)
+        if known is None:
+            # A contact vouches for a third key; that only counts as an introducer (later).
+            return ACCEPTED
+        befriended = _befriend(tx, row, theirs, known, now)
+        tx.peers.put(befriended)
+        ring.drop_introduction(tx, row.owner, row.did)
+        ours = introduction(owner, befriended, tx.node().capability, now)
+        self._core.outgoing.ring()
+        return Answer(state="accepted", introduction=INTRODUCTION.decode(ours))
+
+
+def _against(invite: Invite, row: Peer | None, theirs: Introduction, now: Instant) -> str | None:
+    """Why a proved invite is refused; None: it is not."""
+    if theirs.issued > now + limits.CLOCK_SKEW:
+        return "clock"
+    if now >= invite.expires:
+        return "expired"
+    if invite.spent is not None and invite.spent != theirs.sender:
+        return "spent"
+    gone = row is None or row.name is None or row.blocked
+    if invite.spent is not None and gone:
+        return "spent"
+    return "spent" if row is not None and row.blocked else None
+
+
+def lane_word(row: Peer) -> str:
+    """`contact`, `stranger` (not met yet) or `closed` (blocked)."""
+    if row.blocked:
+        return "closed"
+    return "contact" if row.met else "stranger"
+
+
+def checked_name(name: str) -> str:
+    """A contact's name as it was typed.
+
+    Raises:
+        Usage: it breaks the rules for names.
+    """
+    try:
+        texts.check_name(name)
+    except Malformed as error:
+        raise Usage(f"{name[:64]!r} can't be a name: {error.text}") from error
+    return name

@@ -1,0 +1,100 @@
+"""One node: all services over one set of ports, and the tasks that run them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import trio
+
+from node.config import Config
+from node.machines.rows import Owner
+from node.objects.record import Endpoint
+from node.ports import Clock, Database, Exchange, Files, Randomness, Tables
+from node.services import owners
+from node.services.admit import Admission
+from node.services.calls import Calls
+from node.services.core import Core
+from node.services.deliver import Deliverer
+from node.services.hear import Hearing
+from node.services.meet import Introductions
+from node.services.peerapp import Peers
+from node.services.pickup import Collector
+from node.services.serve import Serving
+from node.services.submit import Submission
+from node.services.sweep import Sweeper
+from node.services.switch import Switch
+from node.units import Instant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """The services of one node, wired."""
+
+    core: Core
+    peers: Peers
+    submission: Submission
+    serving: Serving
+    deliverer: Deliverer
+    collector: Collector
+    sweeper: Sweeper
+
+    async def start(self, endpoints: tuple[Endpoint, ...]) -> None:
+        """What comes first: leftovers of a crash, records that say where we are, polls due."""
+        await self.submission.clean()
+        now = self.core.now()
+
+        def work(tx: Tables) -> None:
+            for row in list(tx.owners.scan()):
+                tx.owners.put(owners.moved(row, endpoints, now))
+                _poll_contacts(tx, row, now)
+
+        await self.core.db.transact(work)
+
+    async def run(self) -> None:
+        """Runs all tasks until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.deliverer.run)
+            nursery.start_soon(self.collector.run)
+            nursery.start_soon(self.sweeper.run)
+
+
+def _poll_contacts(tx: Tables, owner: Owner, now: Instant) -> None:
+    """A node that starts asks its contacts what it missed."""
+    for row in list(tx.peers.by("named", owner.owner)):
+        if row.met and not row.blocked:
+            tx.peers.put(row.but(poll_at=now, wake_at=now, silent=0))
+
+
+def make(
+    *,
+    db: Database,
+    files: Files,
+    clock: Clock,
+    randomness: Randomness,
+    exchange: Exchange,
+    config: Config,
+    note: Callable[[str], None] = lambda _line: None,
+) -> Node:
+    """The services of one node over these ports."""
+    switch = Switch(exchange, config.origin)
+    core = Core(
+        db=db,
+        files=files,
+        clock=clock,
+        randomness=randomness,
+        exchange=switch,
+        config=config,
+        note=note,
+    )
+    calls, admission = Calls(switch), Admission(core)
+    serving = Serving(core)
+    peers = Peers(core, admission, Hearing(core), Introductions(core), serving)
+    switch.app = peers
+    return Node(
+        core=core,
+        peers=peers,
+        submission=Submission(core),
+        serving=serving,
+        deliverer=Deliverer(core, calls, admission),
+        collector=Collector(core, calls),
+        sweeper=Sweeper(core),
+    )

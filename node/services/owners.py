@@ -1,0 +1,174 @@
+"""Owners: keys, records, tokens; and the node's own secrets."""
+
+import hashlib
+from dataclasses import dataclass
+
+from node.crypto import keys, phrase, tokens
+from node.encoding import text
+from node.errors import Conflict, Malformed, NoContact, Usage
+from node.machines import rows
+from node.machines.rows import Owner, fresh_account
+from node.objects import record
+from node.objects.record import Endpoint, Record
+from node.objects.signed import Signed
+from node.ports import Database, Randomness, Tables
+from node.units import DAY, Instant
+
+RECORD_LIFE = 365 * DAY
+"""A record says to look again within a year; an older one stays valid until replaced."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """A new owner, and the 24 words that are shown once and kept nowhere."""
+
+    owner: Owner
+    phrase: str
+
+
+def found_node(tx: Tables, randomness: Randomness) -> None:
+    """Gives an empty store its node row: fresh secrets, this schema."""
+    tx.put_node(
+        rows.Node(
+            schema=rows.SCHEMA,
+            ticket=randomness.bytes(32),
+            capability=randomness.bytes(32),
+            invite=randomness.bytes(32),
+        )
+    )
+
+
+async def make(
+    db: Database,
+    randomness: Randomness,
+    *,
+    name: str,
+    endpoints: tuple[Endpoint, ...],
+    now: Instant,
+    quota: int,
+    found: bool = False,
+) -> Made:
+    """A new owner with fresh keys, durable when it returns.
+
+    Args:
+        db: the store.
+        randomness: where the seed comes from.
+        name: the display name; must be new on this node.
+        endpoints: where the node is reached.
+        now: the clock.
+        quota: bytes.
+        found: also give the store its node row (`init`).
+    """
+    if name:
+        text.check_name(name)
+    seed = randomness.bytes(32)
+    derived = keys.derive(seed)
+
+    def work(tx: Tables) -> Owner:
+        if found:
+            found_node(tx, randomness)
+        node = tx.node()
+        if any(row.name == name for row in tx.owners.scan()):
+            raise Conflict(f"there is an owner {name!r} already; nothing was changed")
+        owner = _owner(derived, name, endpoints, node.owners, now)
+        tx.owners.put(owner)
+        tx.accounts.put(fresh_account(owner.owner, quota))
+        tx.put_node(node.but(owners=node.owners + 1))
+        return owner
+
+    return Made(owner=await db.transact(work), phrase=phrase.words(seed))
+
+
+def _owner(
+    derived: keys.Keys, name: str, endpoints: tuple[Endpoint, ...], order: int, now: Instant
+) -> Owner:
+    made = Record(
+        id=keys.public(derived.signing),
+        sealing=keys.sealing_public(derived.sealing),
+        recovery=keys.public(derived.recovery),
+        nodes=endpoints,
+        seq=now,
+        issued=now,
+        expires=Instant(now + RECORD_LIFE),
+        name=name or None,
+    )
+    return Owner(
+        owner=made.id,
+        order=order,
+        name=name,
+        signing=derived.signing,
+        sealing=((derived.sealing, now),),
+        recovery=made.recovery,
+        record=record.sign(made, derived.signing),
+        created=now,
+    )
+
+
+def record_of(owner: Owner) -> Signed[Record]:
+    """The owner's current record."""
+    return record.decode(owner.record)
+
+
+def moved(owner: Owner, endpoints: tuple[Endpoint, ...], now: Instant) -> Owner:
+    """The owner with a record that says where the node is now (unchanged: the same row)."""
+    old = record_of(owner).claim
+    if old.nodes == endpoints and old.expires - now > RECORD_LIFE // 2:
+        return owner
+    new = Record(
+        id=old.id,
+        sealing=old.sealing,
+        recovery=old.recovery,
+        nodes=endpoints,
+        seq=max(old.seq + 1, now),
+        issued=now,
+        expires=Instant(now + RECORD_LIFE),
+        name=old.name,
+    )
+    changed: Owner = owner.but(record=record.sign(new, owner.signing))
+    return changed
+
+
+def find(tx: Tables, name: str | None) -> Owner:
+    """The owner called `name`, or the first.
+
+    Raises:
+        NoContact: there is none of that name.
+    """
+    for row in tx.owners.by("order"):
+        if name is None or row.name == name:
+            return row
+    raise NoContact(f"there is no owner {name!r} here", next="willcall owner list")
+
+
+async def new_token(db: Database, randomness: Randomness, name: str) -> str:
+    """A bearer token for the local API; only its hash is kept, the older one is void."""
+    token = randomness.bytes(32).hex()
+
+    def work(tx: Tables) -> None:
+        row = find(tx, name)
+        tx.owners.put(row.but(token=hashlib.sha256(token.encode()).digest()))
+
+    await db.transact(work)
+    return token
+
+
+def by_token(tx: Tables, token: str) -> Owner | None:
+    """The owner that a bearer token belongs to."""
+    digest = hashlib.sha256(token.encode()).digest()
+    for row in tx.owners.scan():
+        if row.token is not None and tokens.equal(row.token, digest):
+            return row
+    return None
+
+
+def checked_name(name: str) -> str:
+    """A name as it was typed.
+
+    Raises:
+        Usage: it breaks the rules for names.
+    """
+    try:
+        text.check_name(name)
+    except Malformed as error:
+        raise Usage(f"{name[:64]!r} can't be a name: {error.text}") from error
+    return name

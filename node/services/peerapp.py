@@ -1,0 +1,174 @@
+"""The node as its peers see it: every call of the protocol, whatever carries it.
+
+HTTP, an owner of the same node, and a simulated network all come in by `answer`.
+Spec: 07.
+"""
+
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from node import limits
+from node.encoding import cid, names
+from node.encoding.cid import Cid
+from node.errors import Absent, Conflict, Malformed, WillcallError
+from node.objects import answer as answers
+from node.ports import CARV1, DAG_CBOR, PROBLEM, RAW, Request, Response
+from node.services.admit import Admission
+from node.services.core import Core
+from node.services.hear import Hearing
+from node.services.meet import Introductions
+from node.services.serve import Serving
+
+SOFTWARE = "willcall 0.1"
+
+
+class Peers:
+    """`ports.PeerApp` over the services."""
+
+    def __init__(
+        self,
+        core: Core,
+        admission: Admission,
+        hearing: Hearing,
+        introductions: Introductions,
+        serving: Serving,
+    ) -> None:
+        self._core, self._admission, self._hearing = core, admission, hearing
+        self._introductions, self._serving = introductions, serving
+        self._posts: dict[str, Callable[[Request, str], Awaitable[Response]]] = {
+            "/v1/notifications": self._notifications,
+            "/v1/receipts": self._receipts,
+            "/v1/retractions": self._retractions,
+            "/v1/introductions": self._introduce,
+            "/v1/poll": self._poll,
+            "/v1/blocks": self._car,
+        }
+
+    async def answer(self, request: Request, source: str) -> Response:
+        """Answers one call; every WillcallError becomes a problem document."""
+        try:
+            return await self._route(request, source)
+        except WillcallError as error:
+            return problem(error)
+
+    async def _route(self, request: Request, source: str) -> Response:
+        path, method = request.path, request.method
+        if method == "POST" and path in self._posts:
+            return await self._posts[path](request, source)
+        if method in ("GET", "HEAD"):
+            return await self._get(request)
+        if method == "PUT" and path.startswith("/v1/records/"):
+            return await self._put_record(request)
+        raise Absent("there is no such call", reason="no-such-call")
+
+    async def _get(self, request: Request) -> Response:
+        folder, _, last = request.path.rpartition("/")
+        if folder == "/v1/blocks":
+            return await self._block(request, last)
+        if folder == "/v1/owners":
+            return self._owner(last)
+        if request.path == "/.well-known/willcall":
+            return self._document()
+        raise Absent("there is no such page", reason="no-such-call")
+
+    # --- posts -------------------------------------------------------------------------
+
+    async def _notifications(self, request: Request, source: str) -> Response:
+        made = await self._admission.receive(request.body, source)
+        return Response(status=200, body=answers.encode_all(made))
+
+    async def _receipts(self, request: Request, source: str) -> Response:
+        made = await self._hearing.receipt(request.body)
+        return Response(status=200, body=answers.encode(made))
+
+    async def _retractions(self, request: Request, source: str) -> Response:
+        made = await self._hearing.retraction(request.body)
+        return Response(status=200, body=answers.encode(made))
+
+    async def _introduce(self, request: Request, source: str) -> Response:
+        made = await self._introductions.receive(request.body, source)
+        return Response(status=200, body=answers.encode(made))
+
+    async def _poll(self, request: Request, source: str) -> Response:
+        return Response(status=200, body=await self._hearing.poll(request.body))
+
+    async def _car(self, request: Request, source: str) -> Response:
+        body = await self._serving.car(request.body)
+        return Response(status=200, body=body, content_type=CARV1, headers=PRIVATE)
+
+    # --- gets and puts -----------------------------------------------------------------
+
+    async def _block(self, request: Request, last: str) -> Response:
+        name = _cid(last)
+        if request.method == "HEAD":
+            size = await self._serving.size(name, request.ticket, wrong=request.bad_ticket)
+            length = ("Content-Length", str(size))
+            return Response(status=200, content_type=RAW, headers=(*PRIVATE, length))
+        body = await self._serving.block(name, request.ticket, wrong=request.bad_ticket, count=True)
+        return Response(status=200, body=body, content_type=RAW, headers=PRIVATE)
+
+    def _owner(self, last: str) -> Response:
+        try:
+            body = self._hearing.own_record(names.parse_z(last))
+        except Malformed:
+            body = None
+        if body is None:
+            raise Absent("no such owner here")
+        return Response(status=200, body=body)
+
+    async def _put_record(self, request: Request) -> Response:
+        did = names.parse_z(request.path.removeprefix("/v1/records/"))
+        try:
+            await self._hearing.record(did, request.body)
+        except Conflict:
+            newer = self._hearing.newer_record(did)
+            return Response(status=409, body=newer or b"")
+        return Response(status=204, body=b"")
+
+    def _document(self) -> Response:
+        config = self._core.config
+        document = {
+            "versions": [1],
+            "software": SOFTWARE,
+            "origin": config.origin,
+            "now": self._core.now(),
+            "limits": {
+                "message": config.message,
+                "batch": limits.BATCH,
+                "notification": limits.NOTIFICATION,
+                "block": limits.BLOCK,
+                "keep_until": limits.KEEP_LONGEST,
+                "clock": limits.CLOCK_SKEW,
+            },
+        }
+        body = msgspec.json.encode(document)
+        return Response(status=200, body=body, content_type="application/json")
+
+
+PRIVATE = (("Cache-Control", "private, no-store"),)
+"""Blocks of mail are nobody's to cache."""
+
+
+def problem(error: WillcallError) -> Response:
+    """An RFC 9457 problem document; its stable word is `reason`."""
+    document = {
+        "type": "about:blank",
+        "title": type(error).__name__,
+        "status": error.status,
+        "detail": error.text,
+        "reason": error.reason,
+    }
+    body = msgspec.json.encode(document)
+    return Response(status=error.status, body=body, content_type=PROBLEM)
+
+
+def _cid(text: str) -> Cid:
+    """A CID in a path; one that is none names nothing."""
+    try:
+        return cid.parse(text)
+    except Malformed as error:
+        raise Absent("there is no such block") from error
+
+
+__all__ = ["DAG_CBOR", "Peers", "problem"]

@@ -1,0 +1,160 @@
+"""Serving: blocks to whoever holds a ticket, records to whoever asks.
+
+    a ticket of an addressee that may still fetch → the block
+    a ticket whose delivery is over; or no ticket, and all deliveries are over → 410
+    a wrong ticket, none, or a CID never seen → 404: no difference to be seen
+
+Spec: 06 §serving, 07.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from node import limits
+from node.encoding import car, cid
+from node.encoding.cid import Cid
+from node.errors import Absent, Gone, StoreFailed
+from node.machines import outbox
+from node.machines.rows import Block, Delivery, Sent
+from node.objects import answer
+from node.ports import Tables
+from node.services import ledger
+from node.services.core import Core
+from node.units import Instant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """A block that may be served to this ticket."""
+
+    block: Block
+    delivery: Delivery
+    sent: Sent
+    data: bytes | None
+
+
+class Serving:
+    """Serves the blocks of mail."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    async def block(self, name: Cid, ticket: bytes | None, *, wrong: bool, count: bool) -> bytes:
+        """One block.
+
+        Args:
+            name: which.
+            ticket: of the addressee that asks.
+            wrong: an authorization was shown that is no ticket of ours.
+            count: whether it counts towards `fetched` (HEAD does not).
+
+        Raises:
+            Gone: its delivery is over.
+            Absent: no such block for this ticket.
+        """
+        found = self._core.db.read(lambda tx: _find(tx, name, ticket, wrong=wrong))
+        data = await self._bytes(found)
+        if count:
+            self._note([found])
+        return data
+
+    async def size(self, name: Cid, ticket: bytes | None, *, wrong: bool) -> int:
+        """How many bytes `block` would give; raises the same."""
+        return self._core.db.read(lambda tx: _find(tx, name, ticket, wrong=wrong)).block.size
+
+    async def car(self, body: bytes) -> bytes:
+        """Many blocks, as a CARv1 of at most 16 MiB or one block, in the order asked for.
+
+        Raises:
+            Malformed: the request.
+            Absent: none of them can be served.
+        """
+        wanted = answer.decode_wanted(body)
+        found = self._core.db.read(lambda tx: list(_find_all(tx, wanted)))
+        blocks: list[tuple[bytes, bytes]] = []
+        served: list[_Found] = []
+        room: int = limits.CAR
+        for each in found:
+            if each.block.size > room and blocks:
+                continue
+            blocks.append((each.block.cid, await self._bytes(each)))
+            served.append(each)
+            room -= each.block.size
+        if not blocks:
+            raise Absent("there are no such blocks")
+        self._note(served)
+        return car.write(blocks)
+
+    async def _bytes(self, found: _Found) -> bytes:
+        if found.data is not None:
+            return found.data
+        try:
+            return await self._core.files.read(found.block.cid)
+        except Absent as error:
+            # Freed between look-up and read, or lost: the next look-up tells.
+            raise StoreFailed("a block could not be read", reason="damaged") from error
+
+    def _note(self, served: Sequence[_Found]) -> None:
+        """Which blocks an addressee's ticket was used for; losing it in a crash is harmless."""
+        now = self._core.now()
+
+        def work(tx: Tables) -> None:
+            for each in served:
+                row = tx.deliveries.get(
+                    each.delivery.owner, each.delivery.message, each.delivery.to
+                )
+                if row is not None:
+                    after = _fetched(row, each, now)
+                    ledger.change(tx, row, after, now, keep_sent=self._core.config.keep_sent)
+
+        self._core.db.apply(work)
+
+
+def _fetched(row: Delivery, found: _Found, now: Instant) -> Delivery:
+    parts = found.sent.parts
+    name = found.block.cid
+    which = len(parts) if name == found.sent.message else parts.index(name)
+    return outbox.on_fetched(row, [which], len(parts) + 1, now)
+
+
+def _find_all(tx: Tables, wanted: Sequence[answer.Wanted]) -> list[_Found]:
+    found = []
+    for each in wanted:
+        for name in each.cids:
+            try:
+                found.append(_find(tx, name, each.ticket, wrong=False))
+            except Absent:
+                continue
+    return found
+
+
+def _find(tx: Tables, name: Cid, ticket: bytes | None, *, wrong: bool) -> _Found:
+    block = tx.blocks.get(name)
+    if block is None or block.author is None or block.message is None or wrong:
+        raise _absent(name)
+    if ticket is None:
+        if _all_over(tx, block):
+            raise Gone(f"nobody may fetch {cid.show(name)} any more")
+        raise _absent(name)
+    for row in tx.deliveries.by("ticket", ticket):
+        if row.owner == block.author and row.message == block.message:
+            return _served(tx, block, row)
+    raise _absent(name)
+
+
+def _served(tx: Tables, block: Block, row: Delivery) -> _Found:
+    sent = tx.sent.get(row.owner, row.message)
+    if not outbox.is_open(row) or not block.refs or sent is None:
+        raise Gone(f"the delivery of {cid.show(block.cid)} is over")
+    return _Found(block=block, delivery=row, sent=sent, data=tx.blocks.data(block))
+
+
+def _all_over(tx: Tables, block: Block) -> bool:
+    assert block.author is not None
+    assert block.message is not None
+    sent = tx.sent.get(block.author, block.message)
+    return sent is not None and sent.open == 0
+
+
+def _absent(name: Cid) -> Absent:
+    return Absent(f"there is no block {cid.show(name)} for you")

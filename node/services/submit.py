@@ -1,0 +1,267 @@
+"""Submission: a message enters the store, sealed and signed, with a row for each addressee.
+
+When `submit` returns, blocks and rows are durable together, and nothing has left the node.
+The key K of a message is written with what it encrypts (small mail: one transaction), or
+before it (large mail: a draft, whose files a crash leaves behind are removed at start).
+"""
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass
+
+import trio
+
+from node import limits
+from node.crypto import tokens
+from node.encoding import cid as cids
+from node.encoding.cid import Cid
+from node.errors import TooLarge, Usage
+from node.machines import rows
+from node.machines.rows import Delivery, Draft, Owner, Sent
+from node.objects import content
+from node.objects.message import Part, fits_body
+from node.ports import Tables
+from node.services import ledger
+from node.services.core import Core
+from node.units import Instant, Key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """For whom and how long.
+
+    Attributes:
+        to: the addressees, distinct.
+        keep: milliseconds until the delivery expires.
+        keep_sent: overrides the configuration; None: as configured.
+    """
+
+    to: tuple[Key, ...]
+    keep: int = limits.KEEP_DEFAULT
+    keep_sent: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sealed:
+    key: bytes
+    root: bytes
+    size: int
+    parts: tuple[Part, ...] = ()
+
+    @property
+    def stored(self) -> int:
+        return len(self.root) + sum(part.size for part in self.parts)
+
+
+class Submission:
+    """Takes messages of the node's own owners, and of nobody else."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    async def small(self, owner: Owner, contents: Sequence[bytes], terms: Terms) -> list[Cid]:
+        """Submits messages that fit into their roots, in this order, in one transaction.
+
+        Raises:
+            OverQuota: there is no room for all of them; nothing was stored.
+            StoreFailed: nothing was stored.
+        """
+        self._check(terms, contents)
+        now = self._core.now()
+        sealed = [self._seal(owner, each, now) for each in contents]
+
+        def work(tx: Tables) -> None:
+            ledger.check_room(ledger.account(tx, owner.owner), sum(s.stored for s in sealed))
+            self._enter(tx, owner, sealed, terms, now)
+
+        await self._core.db.transact(work)
+        self._core.outgoing.ring()
+        return [cids.of_object(each.root) for each in sealed]
+
+    def _check(self, terms: Terms, contents: Iterable[bytes]) -> None:
+        if not 0 < terms.keep <= limits.KEEP_LONGEST:
+            raise Usage("mail is kept for at most 400 days", next="--keep 30d")
+        for each in contents:
+            self.check_size(len(each))
+
+    def check_size(self, size: int) -> None:
+        """Raises TooLarge when a message of `size` bytes is more than the node takes."""
+        if size > self._core.config.message:
+            raise TooLarge(
+                f"a message has at most {self._core.config.message:,} bytes here, "
+                f"this has {size:,}; nothing was stored",
+                next="capacity.message in config.toml raises it, up to 1GiB",
+            )
+
+    def _seal(self, owner: Owner, plain: bytes, now: Instant) -> _Sealed:
+        key = self._core.randomness.bytes(32)
+        root = content.seal_body(key, owner.owner, now, plain, owner.signing)
+        return _Sealed(key=key, root=root, size=len(plain))
+
+    async def large(
+        self, owner: Owner, chunks: AsyncIterator[bytes], size: int, terms: Terms
+    ) -> Cid:
+        """Submits one message of `size` bytes in constant memory.
+
+        Args:
+            owner: the author.
+            chunks: the content in pieces of any length, `size` bytes in all.
+            size: bytes; more than fit into a root.
+            terms: for whom and how long.
+
+        Raises:
+            OverQuota, TooLarge: nothing was stored.
+            Usage: the content ended early or went on too long.
+        """
+        self._check(terms, ())
+        self.check_size(size)
+        now = self._core.now()
+        draft = await self._begin(owner, size)
+        try:
+            parts = await self._write_parts(owner, draft, chunks, size)
+            root = content.seal_root(draft.key, owner.owner, now, size, parts, owner.signing)
+            sealed = _Sealed(key=draft.key, root=root, size=size, parts=tuple(parts))
+            await self._core.db.transact(lambda tx: self._finish(tx, owner, draft, sealed, terms))
+        finally:
+            # After `_finish` there is no draft any more, and this does nothing.
+            self._core.db.apply(lambda tx: abandon(tx, draft))
+        self._core.outgoing.ring()
+        return cids.of_object(root)
+
+    async def _begin(self, owner: Owner, size: int) -> Draft:
+        draft = Draft(owner=owner.owner, key=self._core.randomness.bytes(32))
+
+        def work(tx: Tables) -> None:
+            ledger.check_room(ledger.account(tx, owner.owner), size)
+            tx.drafts.put(draft)
+
+        await self._core.db.transact(work)
+        return draft
+
+    async def _write_parts(
+        self, owner: Owner, draft: Draft, chunks: AsyncIterator[bytes], size: int
+    ) -> list[Part]:
+        parts: list[Part] = []
+        count = content.part_count(size)
+        async for plain in _pieces(chunks, size):
+            part = content.seal_part(draft.key, owner.owner, len(parts), count, plain)
+            parts.append(Part(cid=part.cid, size=len(part.block)))
+            # The draft names the file before it is there, so that a crash can't hide it.
+            named = draft.but(parts=tuple(p.cid for p in parts))
+            self._core.db.apply(lambda tx, named=named: tx.drafts.put(named))  # type: ignore[misc]
+            await self._core.files.keep(part.cid, part.block)
+        return parts
+
+    def _finish(
+        self, tx: Tables, owner: Owner, draft: Draft, sealed: _Sealed, terms: Terms
+    ) -> None:
+        ledger.check_room(ledger.account(tx, owner.owner), sealed.stored)
+        tx.drafts.delete(draft)
+        self._enter(tx, owner, [sealed], terms, self._core.now())
+
+    def _enter(
+        self, tx: Tables, owner: Owner, sealed: Sequence[_Sealed], terms: Terms, now: Instant
+    ) -> None:
+        """Blocks, message rows, delivery rows, quota and the peers' clocks, together."""
+        secret = tx.node().ticket
+        account = ledger.account(tx, owner.owner)
+        for each in sealed:
+            message = cids.of_object(each.root)
+            self._put_blocks(tx, owner, message, each)
+            order = account.sents + 1
+            tx.sent.put(_sent(owner, message, order, each, terms, now))
+            for to in terms.to:
+                stamp = ledger.next_stamp(account, now)
+                account = account.but(stamp=stamp)
+                ticket = tokens.ticket(secret, message, to)
+                tx.deliveries.put(_delivery(owner, message, to, ticket, stamp, terms, now))
+            account = account.but(sents=order, waiting=account.waiting + each.stored)
+        tx.accounts.put(account)
+        for to in terms.to:
+            ledger.owe(tx, owner.owner, to, now, now)
+
+    def _put_blocks(self, tx: Tables, owner: Owner, message: Cid, sealed: _Sealed) -> None:
+        by = owner.owner
+        for part in sealed.parts:
+            tx.blocks.add(part.cid, part.size, None, author=by, message=message)
+        tx.blocks.add(message, len(sealed.root), sealed.root, author=by, message=message)
+
+    async def clean(self) -> None:
+        """Removes what a crash left of large submissions; once, when the node starts."""
+
+        def work(tx: Tables) -> None:
+            for draft in list(tx.drafts.scan()):
+                abandon(tx, draft)
+
+        await self._core.db.transact(work)
+
+
+def abandon(tx: Tables, draft: Draft) -> None:
+    """Forgets a draft that was not finished; its files go to the trash."""
+    stored = tx.drafts.get(draft.owner, draft.key)
+    for part in stored.parts if stored is not None else ():
+        block = tx.blocks.get(part)
+        if block is None or not block.refs:
+            tx.trash.put(rows.Trash(cid=part))
+    tx.drafts.delete(draft)
+
+
+def _sent(
+    owner: Owner, message: Cid, order: int, sealed: _Sealed, terms: Terms, now: Instant
+) -> Sent:
+    return Sent(
+        owner=owner.owner,
+        message=message,
+        order=order,
+        key=sealed.key,
+        size=sealed.size,
+        stored=sealed.stored,
+        created=now,
+        keep_until=Instant(now + terms.keep),
+        parts=tuple(part.cid for part in sealed.parts),
+        open=len(terms.to),
+        keep_sent=terms.keep_sent,
+        recipients=len(terms.to),
+    )
+
+
+def _delivery(
+    owner: Owner,
+    message: Cid,
+    to: Key,
+    ticket: bytes,
+    stamp: Instant,
+    terms: Terms,
+    now: Instant,
+) -> Delivery:
+    return Delivery(
+        owner=owner.owner,
+        message=message,
+        to=to,
+        ticket=ticket,
+        stamp=stamp,
+        keep_until=Instant(now + terms.keep),
+        next_at=now,
+    )
+
+
+async def _pieces(chunks: AsyncIterator[bytes], size: int) -> AsyncIterator[bytes]:
+    """The content in pieces of exactly 1 MiB but the last."""
+    held, seen = bytearray(), 0
+    async for chunk in chunks:
+        held += chunk
+        seen += len(chunk)
+        if seen > size:
+            break
+        while len(held) > limits.PART:
+            yield bytes(held[: limits.PART])
+            del held[: limits.PART]
+            await trio.lowlevel.checkpoint()
+    if seen != size:
+        raise Usage(f"the message has another length than the {size:,} bytes announced")
+    if held or not size:
+        yield bytes(held)
+
+
+def is_small(size: int) -> bool:
+    """Whether a message of `size` bytes fits into its root."""
+    return fits_body(size)
