@@ -112,6 +112,7 @@ class Cycle:
         self._whole = math.inf
         self._start: Message | None = None
         self._started = self._told = self._gone = self._reading = False
+        self._closing = request is None
         self._ahead = 0
 
     async def run(self) -> bool:
@@ -124,6 +125,12 @@ class Cycle:
         if answer is not None and not self._started and not self._gone:
             await respond(self.send, answer)
         return await self._reusable()
+
+    async def refuse(self, answer: Response) -> None:
+        """Sends this answer in place of the app's; the connection ends with it."""
+        self._closing = True
+        self._start = None
+        await respond(self.send, answer)
 
     def overdue(self) -> Response | None:
         """What to say after the line's deadline ended this cycle; None in mid-answer."""
@@ -147,6 +154,14 @@ class Cycle:
             if self._gone:
                 return None
             log.exception("%s failed", self._named())
+        except BaseExceptionGroup as group:
+            # It failed while its time ran out. The failure must not leave with the
+            # cancellation, which is ours to pass on.
+            cancelled, failed = group.split(trio.Cancelled)
+            if cancelled is None or not isinstance(failed, ExceptionGroup):
+                raise
+            log.error("%s failed", self._named(), exc_info=failed)
+            raise cancelled from None
         else:
             if self._started or self._gone:
                 return None
@@ -291,7 +306,7 @@ class Cycle:
         """Whether the connection ends with this answer."""
         unread = self._left > self._house.limits.unread
         unsent = self._wire.they_are_waiting_for_100_continue
-        return self._house.stopping or self._request is None or unread or unsent
+        return self._house.stopping or self._closing or unread or unsent
 
     async def _write(self, data: bytes) -> None:
         line, start = self._line, trio.current_time()

@@ -26,7 +26,7 @@ from typing import TypeAlias
 import h11
 import trio
 
-from node.asgi import App, ClientGone, problem, respond
+from node.asgi import App, ClientGone, problem
 from node.ports import Clock, Response
 from node.server.admission import ConnectionCaps, ServerLimits
 from node.server.cycle import CHUNK, Cycle, Fields, House, Line, seconds
@@ -189,11 +189,11 @@ class _Connection(Line):
         if request is None:
             return False
         fields = list(request.headers)
+        self._cycle = Cycle(self, request, fields)
         refusal = _refusal(request, fields, self.house.limits)
         if refusal is not None:
-            await self._refuse(refusal)
+            await self._cycle.refuse(refusal)
             return False
-        self._cycle = Cycle(self, request, fields)
         return await self._cycle.run()
 
     async def _head(self) -> h11.Request | None:
@@ -230,7 +230,7 @@ class _Connection(Line):
                 await self._linger()
 
     async def _refuse(self, answer: Response) -> None:
-        await respond(Cycle(self, None, []).send, answer)
+        await (self._cycle or Cycle(self, None, [])).refuse(answer)
 
     async def _linger(self) -> None:
         # Bytes that nobody reads turn our close into a reset, and the answer is lost.

@@ -1,0 +1,110 @@
+"""Networks, caps, and whose word on an address counts."""
+
+from ipaddress import ip_network
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from node.asgi import Scope
+from node.server.admission import ConnectionCaps, network, source
+
+PROXIES = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("192.0.2.77", "192.0.2.0/24"),
+        ("::ffff:192.0.2.77", "192.0.2.0/24"),
+        ("2001:db8:1:2::3", "2001:db8:1::/48"),
+        ("fe80::1%eth0", "fe80::/48"),
+        ("127.0.0.1", "127.0.0.1"),
+        ("127.0.0.2", "127.0.0.2"),
+        ("::1", "::1"),
+        ("::ffff:127.0.0.2", "127.0.0.2"),
+        ("", ""),
+        ("what", "what"),
+    ],
+)
+def test_what_an_address_counts_for(address: str, expected: str) -> None:
+    assert network(address) == expected
+
+
+def test_a_network_has_its_cap_and_all_have_one() -> None:
+    caps = ConnectionCaps(3, 2)
+    assert caps.enter("192.0.2.1")
+    assert caps.enter("192.0.2.200")
+    assert caps.crowded("192.0.2.3")
+    assert not caps.enter("192.0.2.3")
+    assert caps.enter("192.0.3.1")
+    assert caps.full()
+    assert not caps.enter("192.0.4.1")
+    caps.leave("192.0.2.1")
+    assert caps.enter("192.0.2.9")
+
+
+def test_only_the_whole_cap_holds_for_proxies_and_local_programs() -> None:
+    caps = ConnectionCaps(4, 1, PROXIES)
+    assert all(caps.enter(each) for each in ("10.0.0.1", "10.0.0.1", "", ""))
+    assert not caps.enter("10.0.0.1")
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 3))))
+def test_nothing_is_kept_of_who_left(steps: list[tuple[bool, int]]) -> None:
+    caps = ConnectionCaps(6, 3)
+    inside: list[str] = []
+    for enters, number in steps:
+        address = f"192.0.{number}.1"
+        if enters and caps.enter(address):
+            inside.append(address)
+        elif not enters and address in inside:
+            inside.remove(address)
+            caps.leave(address)
+        assert caps.open == len(inside) <= 6
+        assert max(map(inside.count, inside), default=0) <= 3
+    for address in inside:
+        caps.leave(address)
+    assert caps.open == len(caps._counts) == 0
+
+
+def scope(client: str | None, *headers: tuple[bytes, bytes]) -> Scope:
+    return {"client": (client, 1) if client is not None else None, "headers": list(headers)}
+
+
+X = b"x-forwarded-for"
+F = b"forwarded"
+
+
+@pytest.mark.parametrize(
+    ("client", "headers", "expected"),
+    [
+        (None, [], ""),
+        (None, [(X, b"192.0.2.1")], ""),
+        ("192.0.2.1", [], "192.0.2.1"),
+        ("::ffff:192.0.2.1", [], "192.0.2.1"),
+        ("192.0.2.1", [(X, b"192.0.2.2")], "192.0.2.1"),  # no proxy of ours
+        ("10.0.0.1", [], "10.0.0.1"),
+        ("10.0.0.1", [(X, b"192.0.2.2")], "192.0.2.2"),
+        ("::ffff:10.0.0.1", [(X, b"192.0.2.2")], "192.0.2.2"),
+        ("10.0.0.1", [(X, b"8.8.8.8, 192.0.2.2")], "192.0.2.2"),  # the left one is a claim
+        ("10.0.0.1", [(X, b"8.8.8.8"), (X, b"192.0.2.2")], "192.0.2.2"),
+        ("10.0.0.1", [(X, b"192.0.2.2, 10.9.9.9")], "192.0.2.2"),
+        ("10.0.0.1", [(X, b"10.8.8.8, 10.9.9.9")], "10.8.8.8"),
+        ("10.0.0.1", [(X, b"192.0.2.2, unknown")], "10.0.0.1"),
+        ("10.0.0.1", [(X, b"192.0.2.2, ")], "10.0.0.1"),
+        ("10.0.0.1", [(X, b"192.0.2.2:4711")], "192.0.2.2"),
+        ("10.0.0.1", [(X, b"[2001:db8::1]:4711")], "2001:db8::1"),
+        ("10.0.0.1", [(X, b"2001:db8::1")], "2001:db8::1"),
+        ("10.0.0.1", [(X, b"192.0.2.2," * 100 + b"\xff")], "10.0.0.1"),
+        ("10.0.0.1", [(F, b"for=192.0.2.2;proto=https")], "192.0.2.2"),
+        ("10.0.0.1", [(F, b'for=8.8.8.8, proto=http;For="[2001:db8::1]:80"')], "2001:db8::1"),
+        ("10.0.0.1", [(F, b"for=192.0.2.2, for=_hidden")], "10.0.0.1"),
+        ("10.0.0.1", [(F, b"by=192.0.2.2")], "10.0.0.1"),
+        ("10.0.0.1", [(X, b"192.0.2.2"), (F, b"for=8.8.8.8")], "10.0.0.1"),  # which is its own?
+    ],
+)
+def test_where_a_request_comes_from(
+    client: str | None, headers: list[tuple[bytes, bytes]], expected: str
+) -> None:
+    assert source(scope(client, *headers), PROXIES) == expected
