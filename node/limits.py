@@ -65,7 +65,7 @@ KEEP_DEFAULT = Millis(30 * DAY)
 KEEP_LONGEST = Millis(400 * DAY)
 """How long it may wait at most; sealing keys are kept as long."""
 GRACE = Millis(14 * DAY)
-"""Blocks stay after the first receipt: a recipient restored from a two-week-old backup asks again."""
+"""Blocks stay after the first receipt: a recipient restored from an old backup asks again."""
 INVITE_DEFAULT = Millis(7 * DAY)
 """An invite is for this week."""
 DELAYED = Millis(2 * HOUR)

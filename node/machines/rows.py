@@ -148,7 +148,7 @@ class Sent(Row, frozen=True, kw_only=True, omit_defaults=True):
         open: addressees that neither confirmed, retracted nor expired.
         grace_until: blocks stay at least so long.
         keep_sent: overrides the configuration; None: as configured.
-        subject, date: what the scan found (filled at submission).
+        scanned, subject: what the scan found, once somebody looked.
     """
 
     owner: Key
@@ -164,6 +164,7 @@ class Sent(Row, frozen=True, kw_only=True, omit_defaults=True):
     open: int = 0
     grace_until: Instant | None = None
     keep_sent: bool | None = None
+    scanned: bool = False
     subject: str | None = None
     recipients: int = 0
 
@@ -237,6 +238,7 @@ class Mail(Row, frozen=True, kw_only=True, omit_defaults=True):
         state: new, read, waiting, failed, or deleted (kept so that it is shown once).
         key: K, which opens it; stored: bytes charged; parts: blocks beside the root.
         keep_until: until when it waits at its sender (waiting only).
+        scanned, subject, date: what the scan found, once somebody looked.
     """
 
     owner: Key
@@ -250,6 +252,7 @@ class Mail(Row, frozen=True, kw_only=True, omit_defaults=True):
     stored: int = 0
     parts: tuple[Cid, ...] = ()
     keep_until: Instant | None = None
+    scanned: bool = False
     subject: str | None = None
     date: Instant | None = None
 

@@ -37,20 +37,41 @@ def split(chunks: Iterable[bytes], *, largest: int = limits.MESSAGE_LARGEST) -> 
         Malformed: the file does not begin with a separator line.
         TooLarge: a message goes on after `largest` bytes.
     """
-    # The line feed in front makes the first line like every other.
-    buffer = bytearray(b"\n")
-    searched = 0
+    splitter = Splitter(largest=largest)
     for chunk in chunks:
+        yield from splitter.feed(chunk)
+    yield from splitter.end()
+
+
+class Splitter:
+    """`split` for a file that comes in pieces by itself.
+
+    Args:
+        largest: bytes that one message, as it stands in the file, may take in memory.
+    """
+
+    def __init__(self, *, largest: int = limits.MESSAGE_LARGEST) -> None:
+        # The line feed in front makes the first line like every other.
+        self._buffer = bytearray(b"\n")
+        self._searched = 0
+        self._largest = largest
+
+    def feed(self, chunk: bytes) -> Iterator[bytes]:
+        """The messages that are complete with this piece; raises as `split` does."""
+        buffer = self._buffer
         buffer += chunk
-        while (at := buffer.find(_SEPARATOR, searched)) >= 0:
+        while (at := buffer.find(_SEPARATOR, self._searched)) >= 0:
             if at and (message := _before(buffer, at + 1)):
                 yield message.content
             del buffer[:at]
-            searched = len(_SEPARATOR)
-        searched = max(searched, len(buffer) - len(_SEPARATOR) + 1)
-        _check_size(buffer, largest)
-    if message := _before(buffer, len(buffer)):
-        yield message.content
+            self._searched = len(_SEPARATOR)
+        self._searched = max(self._searched, len(buffer) - len(_SEPARATOR) + 1)
+        _check_size(buffer, self._largest)
+
+    def end(self) -> Iterator[bytes]:
+        """The last message."""
+        if message := _before(self._buffer, len(self._buffer)):
+            yield message.content
 
 
 class _Message(NamedTuple):

@@ -303,6 +303,17 @@ def _own_record(theirs: Introduction) -> Record | None:
     return inside if inside.id == theirs.sender else None
 
 
+def taken(row: Peer, signed: Signed[Introduction], now: Instant) -> Peer:
+    """The row with what a held introduction says, now that its owner allows the key."""
+    theirs = signed.verify()
+    if _own_record(theirs) is None:
+        return row
+    made: Peer = row.but(
+        record=theirs.record, capability=theirs.capability, met=True, greeted=(), added=now
+    )
+    return made
+
+
 def _befriend(tx: Tables, row: Peer, theirs: Introduction, known: Record, now: Instant) -> Peer:
     newer = row.record is None or known.beats(record.decode(row.record).claim)
     row = row.but(

@@ -103,6 +103,7 @@ SENT = Layout(
             lambda r: (r.grace_until,) if r.charge == "grace" and r.grace_until else None,
         ),
         "open": (b"w", lambda r: (r.owner, r.order) if r.open else None),
+        "tail": (b"t", lambda r: (r.owner, r.message[-4:])),
     },
 )
 DELIVERIES = Layout(
@@ -134,6 +135,7 @@ MAILS = Layout(
     indexes={
         "message": (b"m", lambda r: (r.owner, r.message, r.sender)),
         "shown": (b"s", lambda r: None if r.state == "deleted" else (r.owner, r.n)),
+        "tail": (b"t", lambda r: (r.owner, r.message[-4:])),
     },
 )
 PICKUPS = Layout(

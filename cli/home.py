@@ -1,0 +1,207 @@
+"""`init run try whoami status version`: the node itself."""
+
+import sys
+from typing import Any
+
+import typer
+
+from cli import render
+from cli.local import home_of
+from cli.state import STATE
+from node.errors import Usage
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    app.command()(init)
+    app.command()(run)
+    app.command("try")(try_)
+    app.command()(whoami)
+    app.command()(status)
+    app.command()(invite)
+    app.command()(quota)
+    app.command()(version)
+
+
+def init(
+    name: str | None = typer.Option(None, "--name", help="What others see you called."),
+    listen: str | None = typer.Option(
+        None, "--listen", metavar="HOST:PORT", help="Where to listen."
+    ),
+    origin: str | None = typer.Option(
+        None, "--origin", metavar="HOST:PORT", help="Where others call."
+    ),
+    recover: bool = typer.Option(False, "--recover", help="Read the 24 words from stdin."),
+) -> None:
+    """Makes a home: keys, a store, a configuration. Asks nothing.
+
+    Example: willcall init --name anna
+    """
+    import trio
+
+    from node import daemon
+
+    if recover:
+        raise Usage("recovery from the phrase comes in a later version", reason="not-yet-built")
+    home = daemon.Home(home_of(STATE.home))
+
+    async def work() -> dict[str, str]:
+        return await daemon.init(home, name=_name(name), listen=listen, at=origin)
+
+    made = trio.run(work)
+    if STATE.json:
+        render.document(made)
+        return
+    render.line(f"{made['did']}")
+    render.line(f"home:     {made['home']}")
+    render.line(f"listens:  {made['listen']}  (reached at {made['origin']})")
+    render.line("")
+    render.line("Your recovery phrase. Write it down now: it is shown once and kept nowhere.")
+    words = made["recovery_phrase"].split()
+    for at in range(0, 24, 6):
+        render.line("  " + " ".join(words[at : at + 6]))
+    render.hint("willcall run    (then, in another terminal: willcall invite)")
+
+
+def _name(given: str | None) -> str:
+    """The given name, else the system's word for the user, else none."""
+    if given is not None:
+        return given
+    import getpass
+
+    try:
+        login = getpass.getuser()
+    except (OSError, KeyError):
+        return ""
+    return login if login.isalnum() and login != "root" else ""
+
+
+def run(
+    verbose: bool = typer.Option(False, "--verbose", "-v", help="Say what happens, on stderr."),
+) -> None:
+    """Runs the node until SIGTERM or Ctrl-C; prints one line when it serves.
+
+    Example: willcall run
+    """
+    import logging
+
+    import trio
+
+    from node import daemon
+
+    level = logging.INFO if verbose else logging.WARNING
+    logging.basicConfig(level=level, format="%(asctime)s %(message)s", stream=sys.stderr)
+    for noisy in ("httpx", "httpcore"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+    def ready(text: str) -> None:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+        render.hint("in another terminal: willcall invite, or willcall contact add LINK")
+
+    trio.run(daemon.run, daemon.Home(home_of(STATE.home)), ready)
+
+
+def try_() -> None:
+    """Two real nodes in a temporary folder: the whole life of one message, step by step.
+
+    Example: willcall try
+    """
+    from cli import trial
+
+    trial.run()
+
+
+def whoami() -> None:
+    """Your name, key and address.
+
+    Example: willcall whoami
+    """
+    row = STATE.local().get("whoami")
+    if STATE.json:
+        render.document(row)
+        return
+    render.line(f"{row['name'] or '(no name)'}")
+    render.line(row["address"])
+
+
+def status(
+    message: str | None = typer.Argument(None, metavar="[CID]", help="A message that was sent."),
+) -> None:
+    """What is true of a message, or of the node.
+
+    Examples: willcall status    willcall status 7xk2q4ma
+    """
+    if message is not None:
+        row = STATE.local().get("message", message)
+        render.document(row) if STATE.json else _message(row)
+        return
+    row = STATE.local().get("status")
+    render.document(row) if STATE.json else _node(row)
+
+
+def _message(row: dict[str, Any]) -> None:
+    render.message(row)
+    for each in row["deliveries"]:
+        for attempt in each["attempts"]:
+            answer = attempt["answer"] or "no answer yet"
+            render.line(f"    {render.when(attempt['at'])}  {answer}")
+
+
+def _node(row: dict[str, Any]) -> None:
+    quota = row["quota"]
+    used = sum(quota["used"].values())
+    render.line(f"{row['did']} at {row['origin']}, up {row['uptime']} s")
+    render.line(f"sent {row['stored']}, still open {row['open']}")
+    render.line(f"waiting at senders {row['waiting']}, held from strangers {row['held']}")
+    render.line(f"quota: {render.size(used)} of {render.size(quota['limit'])} used")
+
+
+def invite(
+    valid: str = typer.Option("7d", "--valid", metavar="SPAN", help="How long it can be used."),
+) -> None:
+    """A link for one person: whoever opens it with `contact add` becomes a contact.
+
+    Example: willcall invite --valid 2d
+    """
+    from cli.spans import millis
+
+    row = STATE.local().post("invite", valid=millis(valid))
+    if STATE.json:
+        render.document(row)
+        return
+    render.line(f"For one person on {row['reach']}, until {render.when(row['expires'])} UTC:")
+    render.line(row["link"])
+    if sys.stdout.isatty():
+        import segno
+
+        segno.make(row["link"], error="l").terminal(compact=True)
+    render.hint("they run: willcall contact add LINK")
+
+
+def quota() -> None:
+    """What of your quota is used, and by what.
+
+    Example: willcall quota
+    """
+    row = STATE.local().get("quota")
+    if STATE.json:
+        render.document(row)
+        return
+    rows = [(word, render.size(count)) for word, count in row["used"].items()]
+    rows += [("free", render.size(row["free"])), ("limit", render.size(row["limit"]))]
+    render.table(("", "bytes"), rows)
+
+
+def version() -> None:
+    """The version of this program.
+
+    Example: willcall version
+    """
+    from importlib.metadata import version as installed
+
+    text = installed("willcall")
+    if STATE.json:
+        render.document({"version": text})
+    else:
+        render.line(f"willcall {text}")

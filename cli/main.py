@@ -1,0 +1,123 @@
+"""The command line: one door, one way to fail.
+
+`--home`, `--owner` and `--json` may stand before or after the command. Results go to
+standard output, everything else to standard error. Exit codes are in `node.errors`.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import typer
+from typer.exceptions import Abort, TyperException
+
+from cli import contact, home, mail, owner, stranger
+from cli.state import STATE
+from node.errors import Usage, WillcallError
+
+GLOBAL_VALUES = ("--home", "--owner")
+TAKES_VALUE = {
+    "-m", "--message", "--subject", "-s", "--to", "--attach", "--raw", "--mbox", "--keep",
+    "--wait", "--as", "--valid", "--name", "--listen", "--origin", "--limit", "--before",
+    "--quota", "--save",
+}  # fmt: skip
+"""Options whose next word is their value, whatever it looks like."""
+
+app = typer.Typer(
+    name="willcall",
+    help="Mail that waits at the sender's, until called for.",
+    epilog="First steps: willcall init, willcall run, willcall invite. "
+    "Or see it all happen: willcall try",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=True,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for part in (home, contact, mail, stranger, owner):
+    part.register(app)
+
+
+@app.callback()
+def _root(
+    home: str | None = typer.Option(None, "--home", metavar="DIR", help="The node's folder."),
+    owner: str | None = typer.Option(None, "--owner", metavar="NAME", help="Whose mailbox."),
+    as_json: bool = typer.Option(False, "--json", help="One JSON document on standard output."),
+) -> None:
+    STATE.home, STATE.owner, STATE.json = home, owner, as_json
+
+
+def ordered(arguments: Sequence[str]) -> list[str]:
+    """The arguments with the global options in front."""
+    front: list[str] = []
+    rest: list[str] = []
+    words = list(arguments)
+    while words:
+        word = words.pop(0)
+        if word == "--":
+            return front + rest + [word, *words]
+        if word in GLOBAL_VALUES and words:
+            front += [word, words.pop(0)]
+        elif word == "--json" or word.startswith(tuple(f"{name}=" for name in GLOBAL_VALUES)):
+            front.append(word)
+        elif word in TAKES_VALUE and words:
+            rest += [word, words.pop(0)]
+        else:
+            rest.append(word)
+    return front + rest
+
+
+def fail(error: WillcallError) -> NoReturn:
+    """Says what went wrong and what to do next; ends the program."""
+    if STATE.json:
+        said = {"error": error.reason, "exit": error.exit_code, "detail": error.text}
+        sys.stderr.write(json.dumps(said | {"next": error.next}, ensure_ascii=False) + "\n")
+    else:
+        sys.stderr.write(f"willcall: {error.text}\n")
+        if error.next:
+            sys.stderr.write(f"  next: {error.next}\n")
+    sys.stdout.flush()
+    sys.exit(error.exit_code)
+
+
+def first_of(group: BaseExceptionGroup[WillcallError]) -> WillcallError:
+    """The first error of a group, however deep."""
+    found: BaseException = group
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    assert isinstance(found, WillcallError)
+    return found
+
+
+def main() -> None:
+    """The program `willcall`."""
+    arguments = ordered(sys.argv[1:])
+    STATE.json = "--json" in arguments
+    try:
+        code = app(args=arguments, standalone_mode=False, prog_name="willcall")
+    except TyperException as error:
+        fail(_usage(error))
+    except Abort:
+        sys.exit(130)
+    except WillcallError as error:
+        fail(error)
+    except BaseExceptionGroup as group:
+        known, other = group.split(WillcallError)
+        if known is None or other is not None:
+            raise
+        fail(first_of(known))
+    except BrokenPipeError:
+        # Whoever read our output has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    sys.exit(code or 0)
+
+
+def _usage(error: TyperException) -> Usage:
+    """What the parser says, with the help of the command it stumbled in."""
+    context = getattr(error, "ctx", None)
+    where = context.command_path if context is not None else "willcall"
+    say = getattr(error, "format_message", None)
+    return Usage(str(say() if say is not None else error), next=f"{where} --help")

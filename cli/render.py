@@ -1,0 +1,82 @@
+"""What people see: short lines, plain tables, hints on a terminal."""
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+def document(value: Any) -> None:
+    """Exactly one JSON document on standard output."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=None) + "\n")
+
+
+def line(text: str = "") -> None:
+    """One line on standard output."""
+    sys.stdout.write(safe(text) + "\n")
+
+
+def hint(text: str) -> None:
+    """What to do next: on standard error, on a terminal only."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"  next: {text}\n")
+
+
+def note(text: str) -> None:
+    """A remark on standard error."""
+    sys.stderr.write(text + "\n")
+
+
+def safe(text: str) -> str:
+    """Text that can't drive a terminal, whatever a peer put into a name or subject."""
+    return "".join(char if char.isprintable() or char == "\t" else "�" for char in text)
+
+
+def size(count: int) -> str:
+    """`4.0 KiB`."""
+    value, unit = float(count), 0
+    while value >= 1024 and unit < len(UNITS) - 1:
+        value, unit = value / 1024, unit + 1
+    return f"{count} B" if unit == 0 else f"{value:.1f} {UNITS[unit]}"
+
+
+def when(text: str | None) -> str:
+    """`2026-11-23 10:02`, from RFC 3339."""
+    return "" if text is None else text[:16].replace("T", " ")
+
+
+def tail(cid: str | None) -> str:
+    """The last characters of a CID, which name it."""
+    return "" if cid is None else cid[-8:]
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Columns as wide as their longest cell; the last one is never padded."""
+    cells = [[safe(str(cell)) for cell in row] for row in rows]
+    widths = [max([len(title), *(len(row[at]) for row in cells)]) for at, title in enumerate(head)]
+    for row in [list(head), *cells]:
+        made = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        line("  ".join(made).rstrip())
+
+
+def delivery(row: dict[str, Any]) -> str:
+    """One delivery in words: never more than is known."""
+    state, who = row["state"], row["to"]
+    reason = f" ({row['reason']})" if row.get("reason") else ""
+    delayed = ", delayed" if row.get("delayed") else ""
+    at = row.get("confirmed_at") or row.get("fetched_at")
+    moment = f" {when(at)}" if at else ""
+    later = row.get("next_at")
+    again = f", told again {when(later)}" if later and state not in ("confirmed",) else ""
+    return f"{who}: {state}{reason}{moment}{delayed}{again}"
+
+
+def message(row: dict[str, Any]) -> None:
+    """A sent message with its deliveries."""
+    subject = row.get("subject") or "(no subject)"
+    line(f"{row['message']}")
+    line(f"  {subject}  {size(row['size'])}  {when(row.get('created'))}")
+    for each in row["deliveries"]:
+        line("  " + delivery(each))

@@ -1,0 +1,280 @@
+"""The composition root: the only place that knows everything.
+
+`init` makes a home; `run` opens it in this order: lock, configuration, store, local socket,
+public port; then says ready. Stopping goes the other way round.
+"""
+
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import trio
+
+from node import config as configs
+from node.asgi import App
+from node.client.guard import PORTS, Allowed
+from node.client.http import HttpExchange
+from node.config import Config
+from node.encoding import names, origin
+from node.errors import ConfigBroken, Conflict, Damaged, PortInUse, StoreFailed
+from node.localapi.app import LocalApi
+from node.machines import rows
+from node.objects.record import Endpoint
+from node.server import http1
+from node.server.admission import FOREVER, ServerLimits
+from node.server.listen import open_tcp, open_unix
+from node.server.peer import PeerFace
+from node.services import node as nodes
+from node.services import owners
+from node.services.node import Node
+from node.store.committer import Committed
+from node.store.files import BlockFiles
+from node.store.leveldb import LevelDbKv
+from node.store.lock import HomeLock
+from node.store.tables import TableStore
+from node.system import SystemClock, SystemRandomness, SystemThreads
+from node.units import ByteCount
+
+LONGEST_SOCKET = 100
+"""Bytes of a Unix socket's path that every system takes (Linux: 107)."""
+
+log = logging.getLogger("willcall")
+
+
+class Home:
+    """The files of one node.
+
+    Args:
+        folder: where they lie.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.absolute()
+        self.config = self.folder / "config.toml"
+        self.lock = self.folder / "lock"
+        self.socket = self.folder / "socket"
+        self.db = self.folder / "db"
+        self.blocks = self.folder / "blocks"
+
+    def check_length(self) -> None:
+        """Raises ConfigBroken when the path is too long for a socket."""
+        if len(os.fsencode(self.socket)) > LONGEST_SOCKET:
+            raise ConfigBroken(
+                f"the path of this home is too long for a socket: {self.folder}",
+                next="choose a shorter one with --home",
+            )
+
+    def check(self) -> None:
+        """Raises ConfigBroken unless this is a home."""
+        self.check_length()
+        if not self.config.is_file():
+            raise ConfigBroken(f"there is no home in {self.folder}", next="willcall init")
+
+    def load(self) -> Config:
+        """The configuration."""
+        try:
+            return configs.parse(self.config.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigBroken(f"{self.config} can't be read: {error}") from error
+
+
+# --- init -------------------------------------------------------------------------------
+
+
+async def init(home: Home, *, name: str, listen: str | None, at: str | None) -> dict[str, str]:
+    """Makes a home with its first owner; the document that `init` prints.
+
+    Raises:
+        Conflict: there is one; nothing was changed.
+        PortInUse: the address that was asked for is taken.
+    """
+    home.check_length()
+    if home.config.exists() or home.db.exists():
+        raise Conflict(
+            f"there is a home in {home.folder} already; nothing was changed",
+            next="willcall run, or another --home",
+        )
+    chosen = listen if listen is not None else await _free_listen()
+    config = Config(network=configs.Network(listen=chosen, origin=at))
+    configs.check(config)
+    if name:
+        owners.checked_name(name)
+    _make_folder(home.folder)
+    with HomeLock(home.lock):
+        made = await _found(home, config, name)
+        _write_config(home, config)
+    did = names.did(made.owner.owner)
+    return {
+        "name": name,
+        "did": did,
+        "address": f"{did}@{config.origin}",
+        "origin": config.origin,
+        "listen": chosen,
+        "home": str(home.folder),
+        "recovery_phrase": made.phrase,
+    }
+
+
+async def _free_listen() -> str:
+    """127.0.0.1:4625, or the next free port."""
+    for port in range(4625, 4725):
+        try:
+            listeners = await open_tcp("127.0.0.1", port)
+        except PortInUse:
+            continue
+        for each in listeners:
+            await each.aclose()
+        return f"127.0.0.1:{port}"
+    raise PortInUse("the ports 4625 to 4724 are all taken", next="willcall init --listen HOST:PORT")
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
+    except OSError as error:
+        raise StoreFailed(f"{folder} can't be made: {error.strerror}") from error
+
+
+def _write_config(home: Home, config: Config) -> None:
+    """Last of all: a home without it is no home yet, and `init` can be run again."""
+    temporary = home.config.with_suffix(".new")
+    try:
+        with open(temporary, "x", encoding="utf-8", opener=_private) as file:
+            file.write(configs.print_toml(config))
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.rename(home.config)
+    except OSError as error:
+        raise StoreFailed(f"{home.config} can't be written: {error.strerror}") from error
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+async def _found(home: Home, config: Config, name: str) -> owners.Made:
+    async with _opened(home) as (db, _):
+        return await owners.make(
+            db,
+            SystemRandomness(),
+            name=name,
+            endpoints=(Endpoint(origin=config.origin),),
+            now=SystemClock().now(),
+            quota=config.quota,
+            found=True,
+        )
+
+
+# --- run --------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def _opened(home: Home) -> AsyncIterator[tuple[TableStore, BlockFiles]]:
+    """The store, with its committer running; flushed and closed in the end."""
+    threads = SystemThreads()
+    engine = LevelDbKv.open(home.db)
+    try:
+        committed = Committed(engine, threads)
+        files = BlockFiles(home.blocks, threads)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(committed.run)
+            yield TableStore(committed), files
+            await committed.close()
+            nursery.cancel_scope.cancel()
+    finally:
+        engine.close()
+
+
+def _check_schema(db: TableStore) -> None:
+    found = db.read(lambda tx: tx.node().schema)
+    if found > rows.SCHEMA:
+        raise Damaged(
+            f"this home was written by a newer willcall (schema {found}, this one knows "
+            f"{rows.SCHEMA}); nothing was changed",
+            next="install the newer version",
+        )
+
+
+async def run(home: Home, ready: Callable[[str], None]) -> None:
+    """Runs the node until SIGTERM or SIGINT.
+
+    Args:
+        home: whose.
+        ready: called with `ready <did> <listen> <origin>` once everything serves.
+
+    Raises:
+        ConfigBroken, AlreadyRunning, PortInUse, Damaged: it did not start.
+    """
+    home.check()
+    os.umask(0o077)
+    config = home.load()
+    with HomeLock(home.lock):
+        async with _opened(home) as (db, files):
+            _check_schema(db)
+            await files.clean()
+            node = nodes.make(
+                db=db,
+                files=files,
+                clock=SystemClock(),
+                randomness=SystemRandomness(),
+                exchange=HttpExchange(_allowed(config)),
+                config=config,
+                note=log.info,
+            )
+            await node.start((Endpoint(origin=config.origin),))
+            await _serve(home, config, node, ready)
+
+
+def _allowed(config: Config) -> Allowed:
+    return Allowed(
+        loopback=origin.is_loopback(config.origin),
+        private=config.network.private,
+        ports=PORTS | frozenset(config.network.ports),
+    )
+
+
+async def _serve(home: Home, config: Config, node: Node, ready: Callable[[str], None]) -> None:
+    host, port = origin.split(config.network.listen)
+    stop = trio.Event()
+    local = open_unix(home.socket)
+    try:
+        async with trio.open_nursery() as nursery:
+            # Last come, first cancelled: the services run until both servers are done.
+            public = await open_tcp(host, port)
+            nursery.start_soon(node.run)
+            nursery.start_soon(_stop_on_signal, stop)
+            async with trio.open_nursery() as servers:
+                serve = partial(_server, stop=stop)
+                await servers.start(serve, LocalApi(node), [local], _LOCAL)
+                await servers.start(serve, PeerFace(node.peers), public, ServerLimits())
+                first = node.core.db.read(lambda tx: owners.find(tx, None))
+                ready(f"ready {names.did(first.owner)} {config.network.listen} {config.origin}")
+            nursery.cancel_scope.cancel()
+    finally:
+        home.socket.unlink(missing_ok=True)
+
+
+async def _server(
+    app: App,
+    listeners: list[trio.SocketListener],
+    bounds: ServerLimits,
+    *,
+    stop: trio.Event,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    await http1.serve(app, listeners, bounds, stop=stop, task_status=task_status)
+
+
+_LOCAL = ServerLimits(request=FOREVER, slack=FOREVER, idle=FOREVER, rate=ByteCount(1))
+"""The owner's own programs may take their time."""
+
+
+async def _stop_on_signal(stop: trio.Event) -> None:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for _ in signals:
+            stop.set()

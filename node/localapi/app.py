@@ -1,0 +1,175 @@
+"""The local API: JSON over the home's Unix socket, for the command line and other programs.
+
+Whoever may open the socket is an administrator; `Willcall-Owner` names an owner (else the
+first). A bearer token names its owner and opens nothing else. Any `Origin` header is
+refused: no web page speaks to a node. Errors are problem documents with `exit` and `next`.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+from urllib.parse import parse_qs, unquote
+
+import msgspec
+
+from node.asgi import Body, Message, Receive, Scope, Send, header, read_body
+from node.errors import Absent, Malformed, Refused, WillcallError
+from node.localapi.calls import LocalCalls
+from node.machines.rows import Owner
+from node.services import owners
+from node.services.node import Node
+from node.units import MIB, ByteCount
+
+JSON_LIMIT = ByteCount(1 * MIB)
+"""A JSON body: 10,000 recipients fit."""
+
+Answer = Any
+Handler = Callable[["Call"], Awaitable[Answer]]
+
+
+class Call:
+    """One request: who asks, what, and with which words.
+
+    Attributes:
+        owner: whose mailbox is meant.
+        admin: whether it came without a token, over the socket.
+        words: what follows the call's name in the path.
+    """
+
+    def __init__(
+        self, owner: Owner | None, admin: bool, words: list[str], scope: Scope, receive: Receive
+    ) -> None:
+        self._owner, self.admin, self.words = owner, admin, words
+        self._scope, self._receive = scope, receive
+        self.query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+
+    @property
+    def owner(self) -> Owner:
+        """The owner; NoContact was raised before where there is none."""
+        assert self._owner is not None
+        return self._owner
+
+    def one(self, name: str) -> str | None:
+        """A query value, or None."""
+        values = self.query.get(name)
+        return None if values is None else values[-1]
+
+    def number(self, name: str) -> int | None:
+        """A query value that is a number from 0.
+
+        Raises:
+            Malformed: it is none.
+        """
+        text = self.one(name)
+        if text is None:
+            return None
+        if not (text.isascii() and text.isdigit() and len(text) < 16):
+            raise Malformed(f"{name} is a number")
+        return int(text)
+
+    async def json(self) -> dict[str, Any]:
+        """The body as a JSON object."""
+        data = await read_body(self._scope, self._receive, JSON_LIMIT)
+        try:
+            return msgspec.json.decode(data or b"{}", type=dict[str, Any])
+        except msgspec.DecodeError as error:
+            raise Malformed(f"the body is no JSON object: {error}") from error
+
+    def stream(self, limit: ByteCount) -> tuple[int, AsyncIterator[bytes]]:
+        """The body's declared size, and its pieces."""
+        body = Body(self._scope, self._receive, limit)
+
+        async def chunks() -> AsyncIterator[bytes]:
+            while (data := await body.chunk()) is not None:
+                yield data
+
+        return int(body.size), chunks()
+
+    def need_admin(self) -> None:
+        """Raises Refused for a token."""
+        if not self.admin:
+            raise Refused("a token opens its owner's mailbox only", next="use the node's socket")
+
+
+class LocalApi:
+    """The ASGI application."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._calls = LocalCalls(node)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request."""
+        try:
+            answer = await self._answer(scope, receive)
+        except WillcallError as error:
+            await _json(send, error.status, _problem(error))
+            return
+        if isinstance(answer, AsyncIterator):
+            await _stream(send, answer)
+        else:
+            await _json(send, 200, answer)
+
+    async def _answer(self, scope: Scope, receive: Receive) -> Answer:
+        if header(scope, b"origin") is not None:
+            raise Refused("no web page speaks to a node")
+        owner, admin = self._who(scope)
+        parts = [unquote(part) for part in scope["raw_path"].decode("latin-1").split("/") if part]
+        name = f"{scope['method']} {parts[0] if parts else ''}"
+        handler = self._calls.table.get(name)
+        if handler is None:
+            raise Absent(f"there is no call {name}", reason="no-such-call")
+        return await handler(Call(owner, admin, parts[1:], scope, receive))
+
+    def _who(self, scope: Scope) -> tuple[Owner, bool]:
+        shown = header(scope, b"authorization")
+        db = self._node.core.db
+        if shown is not None:
+            token = shown.decode("latin-1").removeprefix("Bearer ")
+            owner = db.read(lambda tx: owners.by_token(tx, token))
+            if owner is None:
+                raise Refused("this token opens nothing", next="willcall owner token NAME")
+            return owner, False
+        name = header(scope, b"willcall-owner")
+        text = None if name is None else unquote(name.decode("latin-1"))
+        return db.read(lambda tx: owners.find(tx, text)), True
+
+
+def _problem(error: WillcallError) -> dict[str, Any]:
+    return {
+        "type": "about:blank",
+        "title": type(error).__name__,
+        "status": error.status,
+        "detail": error.text,
+        "reason": error.reason,
+        "exit": error.exit_code,
+        "next": error.next,
+    }
+
+
+async def _json(send: Send, status: int, document: Any) -> None:
+    body = msgspec.json.encode(document)
+    await send(_start(status, b"application/json", len(body)))
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _stream(send: Send, pieces: AsyncIterator[bytes]) -> None:
+    """Bytes of a length not known before; an error before the first piece is still told."""
+    try:
+        first = await anext(pieces)
+    except StopAsyncIteration:
+        first = b""
+    except WillcallError as error:
+        await _json(send, error.status, _problem(error))
+        return
+    await send(_start(200, b"application/octet-stream", None))
+    await send({"type": "http.response.body", "body": first, "more_body": True})
+    async for piece in pieces:
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+def _start(status: int, kind: bytes, length: int | None) -> Message:
+    headers = [(b"content-type", kind)]
+    if length is not None:
+        headers.append((b"content-length", str(length).encode()))
+    return {"type": "http.response.start", "status": status, "headers": headers}

@@ -1,0 +1,368 @@
+"""What an owner does with the mailbox: read, call for, delete, allow, deny, retract.
+
+Messages are named by number, by CID, or by the last characters of a CID (eight or more).
+"""
+
+from collections.abc import AsyncIterator
+from itertools import islice
+
+from node.encoding import cid as cids
+from node.encoding import names
+from node.encoding.cid import Cid
+from node.errors import Absent, Malformed, NoContact, Refused, Usage
+from node.machines import inbox, pickup
+from node.machines import peer as peers
+from node.machines.rows import Held, Mail, Owner, Peer, Pickup, Sent
+from node.mail.scan import Scan, scan
+from node.objects import content, message, notification
+from node.objects.introduction import INTRODUCTION
+from node.ports import Tables
+from node.services import arrive, hear, ledger, meet, ring
+from node.services.core import Core
+from node.units import Instant, Key
+
+TAIL = 8
+"""Characters of a CID that name a message: 38 bits, more than any mailbox confuses."""
+
+_ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
+
+
+# --- naming -----------------------------------------------------------------------------
+
+
+def tail_of(text: str) -> bytes:
+    """The last 4 bytes of the CID whose print ends with `text`.
+
+    Raises:
+        Usage: too short, or not base32.
+    """
+    if len(text) < TAIL or any(char not in _ALPHABET for char in text):
+        raise Usage(
+            f"{text[:80]!r} names no message",
+            next="give a number from `willcall inbox`, or a CID, whole or its last 8 characters",
+        )
+    bits = 0
+    for char in text[-TAIL:]:
+        bits = bits << 5 | _ALPHABET.index(char)
+    # 36 bytes are 58 characters: the last one carries 3 bits and 2 of padding.
+    return (bits >> 2 & 0xFFFFFFFF).to_bytes(4, "big")
+
+
+def find_mail(tx: Tables, owner: Key, ref: str) -> Mail:
+    """A message in the inbox, by number or CID.
+
+    Raises:
+        Absent: there is none.
+    """
+    if ref.isascii() and ref.isdigit() and len(ref) < 16:
+        row = tx.mails.get(owner, int(ref))
+        if row is None or row.state == "deleted":
+            raise Absent(f"there is no message {ref} in the inbox", next="willcall inbox")
+        return row
+    found = [
+        row
+        for row in tx.mails.by("tail", owner, tail_of(ref))
+        if row.state != "deleted" and cids.show(row.message).endswith(ref)
+    ]
+    if not found:
+        raise Absent(f"there is no message {ref[:80]} in the inbox", next="willcall inbox")
+    return found[0]
+
+
+def find_sent(tx: Tables, owner: Key, ref: str) -> Sent:
+    """A message that was sent, by CID.
+
+    Raises:
+        Absent: there is none.
+    """
+    for row in tx.sent.by("tail", owner, tail_of(ref)):
+        if cids.show(row.message).endswith(ref):
+            return row
+    raise Absent(f"there is no sent message {ref[:80]}", next="willcall sent")
+
+
+def find_held(tx: Tables, owner: Key, ref: str) -> Held:
+    """Something held, by CID of its message or by did.
+
+    Raises:
+        Absent: there is none.
+    """
+    for row in tx.held.by("n", owner):
+        did = names.did(row.sender)
+        tail = "" if row.message is None else cids.show(row.message)
+        if did == ref or (len(ref) >= TAIL and tail.endswith(ref)):
+            return row
+    raise Absent(f"nothing is held under {ref[:80]!r}", next="willcall held")
+
+
+# --- content ----------------------------------------------------------------------------
+
+
+class Contents:
+    """The plaintext of mail, sent or received, piece by piece."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    async def read(self, row: Sent | Mail) -> AsyncIterator[bytes]:
+        """The message exactly as it was submitted.
+
+        Raises:
+            Absent: its bytes are not here (waiting, failed, freed).
+            Damaged: they are not what they are named.
+        """
+        root = self._core.db.read(lambda tx: self._root(tx, row))
+        if root.body is not None:
+            yield content.open_body(root, row.key)
+            return
+        for index, part in enumerate(root.parts):
+            block = await self._core.files.read(part.cid)
+            yield content.open_part(root, row.key, index, block)
+
+    def _root(self, tx: Tables, row: Sent | Mail) -> message.Message:
+        if isinstance(row, Mail) and row.state in ("waiting", "failed"):
+            raise Absent(
+                f"message {row.n} is still at its sender"
+                if row.state == "waiting"
+                else f"message {row.n} is no longer kept by its sender",
+                reason=row.state,
+                next=f"willcall fetch {row.n}" if row.state == "waiting" else "ask the sender",
+            )
+        block = tx.blocks.get(row.message)
+        data = None if block is None or not block.refs else tx.blocks.data(block)
+        if data is None:
+            raise Absent("the bytes of this message were freed; only its row is kept")
+        return message.KIND.decode(data).claim
+
+    async def scanned(self, row: Sent | Mail) -> Scan:
+        """Subject and date: from the row, or from the first bytes, which are then noted."""
+        if row.scanned:
+            date = row.date if isinstance(row, Mail) else None
+            return Scan(subject=row.subject, date=date, sender=None, message_id=None)
+        try:
+            stream = self.read(row)
+            found = scan(await anext(stream))
+            await stream.aclose()  # type: ignore[attr-defined]
+        except (Absent, StopAsyncIteration):
+            return Scan(subject=None, date=None, sender=None, message_id=None)
+        self._core.db.apply(lambda tx: _note_scan(tx, row, found))
+        return found
+
+
+def _note_scan(tx: Tables, row: Sent | Mail, found: Scan) -> None:
+    if isinstance(row, Sent):
+        sent = tx.sent.get(row.owner, row.message)
+        if sent is not None:
+            tx.sent.put(sent.but(scanned=True, subject=found.subject))
+        return
+    mail = tx.mails.get(row.owner, row.n)
+    if mail is not None and mail.stored:
+        tx.mails.put(mail.but(scanned=True, subject=found.subject, date=found.date))
+
+
+# --- actions ----------------------------------------------------------------------------
+
+
+class Mailbox:
+    """What one owner does; every action is durable when it returns."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    async def mark_read(self, row: Mail) -> None:
+        """The owner has looked at it; nobody else learns of it."""
+
+        def work(tx: Tables) -> None:
+            stored = tx.mails.get(row.owner, row.n)
+            if stored is not None and stored.state == "new":
+                tx.mails.put(stored.but(state="read"))
+
+        await self._core.db.transact(work)
+
+    async def call(self, owner: Owner, row: Mail) -> None:
+        """Calls for mail that waits at its sender.
+
+        Raises:
+            OverQuota: there is no room for it yet.
+            Absent: its sender does not keep it any more.
+        """
+        now = self._core.now()
+
+        def work(tx: Tables) -> None:
+            wanted = tx.pickups.get(owner.owner, row.sender, row.message)
+            if row.state in ("new", "read"):
+                return
+            if wanted is None:
+                raise Absent(
+                    f"message {row.n} is no longer kept by its sender",
+                    reason="failed",
+                    next="ask the sender to send it again",
+                )
+            ledger.check_room(ledger.account(tx, owner.owner), wanted.size)
+            want(tx, wanted, now)
+
+        await self._core.db.transact(work)
+        self._core.incoming.ring()
+
+    async def delete(self, owner: Owner, refs: list[str]) -> list[int]:
+        """Deletes messages from the inbox; their numbers. All, or none where one is absent."""
+        now = self._core.now()
+
+        def work(tx: Tables) -> list[int]:
+            rows = {row.n: row for row in (find_mail(tx, owner.owner, ref) for ref in refs)}
+            for row in rows.values():
+                _delete(tx, row)
+            make_room(tx, owner.owner, now)
+            return sorted(rows)
+
+        numbers = await self._core.db.transact(work)
+        self._core.incoming.ring()
+        return numbers
+
+    async def retract(self, owner: Owner, ref: str) -> Sent:
+        """Withdraws a message from everyone who has not confirmed it.
+
+        Raises:
+            Refused: everybody has it already, or it was withdrawn before.
+        """
+        now, keep_sent = self._core.now(), self._core.config.keep_sent
+
+        def work(tx: Tables) -> Sent:
+            row = find_sent(tx, owner.owner, ref)
+            rows = list(tx.deliveries.scan(owner.owner, row.message))
+            if not hear.retract(tx, owner, rows, now, keep_sent):
+                raise Refused(
+                    "nothing is left to retract: every delivery of this message is over",
+                    reason="over",
+                    next=f"willcall status {ref}",
+                )
+            return tx.sent.get(owner.owner, row.message) or row
+
+        row = await self._core.db.transact(work)
+        self._core.outgoing.ring()
+        return row
+
+    # --- strangers ---------------------------------------------------------------------
+
+    async def allow_message(self, owner: Owner, ref: str) -> Held:
+        """This one message is picked up; its sender stays a stranger."""
+        now = self._core.now()
+
+        def work(tx: Tables) -> Held:
+            slot = find_held(tx, owner.owner, ref)
+            if slot.message is None:
+                raise Usage(
+                    "this is an introduction, not a message",
+                    next=f"willcall allow {names.did(slot.sender)}",
+                )
+            _take(tx, slot, now)
+            ring.drop(tx, owner.owner, slot.sender)
+            return slot
+
+        slot = await self._core.db.transact(work)
+        self._core.incoming.ring()
+        return slot
+
+    async def allow_key(self, owner: Owner, did: Key, name: str | None) -> Peer:
+        """The key becomes a contact: what it has pending is taken, and we introduce ourselves.
+
+        Raises:
+            NoContact: nothing is known of that key.
+        """
+        now = self._core.now()
+
+        def work(tx: Tables) -> Peer:
+            slot = tx.held.get(owner.owner, did)
+            row = tx.peers.get(owner.owner, did)
+            if slot is None and row is None:
+                raise NoContact(
+                    f"nothing is known of {names.did(did)}", next="willcall contact add ADDRESS"
+                )
+            row = _befriended(tx, row or Peer(owner=owner.owner, did=did), slot, name, now)
+            if slot is not None and slot.message is not None:
+                _take(tx, slot, now)
+            ring.drop(tx, owner.owner, did)
+            return tx.peers.get(owner.owner, did) or row
+
+        row = await self._core.db.transact(work)
+        self._core.outgoing.ring()
+        self._core.incoming.ring()
+        return row
+
+    async def deny(self, owner: Owner, ref: str) -> Held:
+        """Empties the slot; by did, the key is blocked as well."""
+
+        def work(tx: Tables) -> Held:
+            slot = find_held(tx, owner.owner, ref)
+            ring.drop(tx, owner.owner, slot.sender)
+            if ref.startswith("did:"):
+                row = tx.peers.get(owner.owner, slot.sender)
+                meet.block(tx, row or Peer(owner=owner.owner, did=slot.sender))
+            return slot
+
+        return await self._core.db.transact(work)
+
+
+def want(tx: Tables, row: Pickup, now: Instant) -> None:
+    """A waiting pickup becomes due."""
+    tx.pickups.put(pickup.on_called(row, now))
+    peer = tx.peers.get(row.owner, row.sender) or Peer(owner=row.owner, did=row.sender)
+    tx.peers.put(peers.on_wanted(peer, now))
+
+
+def make_room(tx: Tables, owner: Key, now: Instant) -> int:
+    """What waited only for room is picked up, as far as there is room now; how many."""
+    account = ledger.account(tx, owner)
+    room, count = account.limit - inbox.used(account), 0
+    for row in list(islice(tx.pickups.by("full", owner), 256)):
+        if row.size <= room:
+            room -= row.size
+            count += 1
+            want(tx, row, now)
+    return count
+
+
+def _delete(tx: Tables, row: Mail) -> None:
+    if row.stored:
+        for name in (*row.parts, row.message):
+            tx.blocks.drop(name)
+        account = ledger.account(tx, row.owner)
+        tx.accounts.put(account.but(inbox=account.inbox - row.stored))
+    wanted = tx.pickups.get(row.owner, row.sender, row.message)
+    if wanted is not None:
+        tx.pickups.delete(wanted)
+    tx.mails.put(row.but(state="deleted", stored=0, parts=(), key=b"", subject=None))
+
+
+def _take(tx: Tables, slot: Held, now: Instant) -> None:
+    """A held notification becomes a pickup."""
+    assert slot.proof is not None
+    item = notification.decode(notification.decode_evidence(slot.proof).verify().item)
+    known = tx.pickups.get(item.to, item.sender, item.message)
+    row = inbox.pickup_of(item, known, inbox.Accept(), now)
+    peer = tx.peers.get(item.to, item.sender)
+    if peer is None:
+        peer = Peer(owner=item.to, did=item.sender, origin=item.origin)
+    if arrive.mail_of(tx, item.to, item.message, item.sender) is None:
+        tx.pickups.put(row)
+    tx.peers.put(peers.on_wanted(peer, now))
+
+
+def _befriended(tx: Tables, row: Peer, slot: Held | None, name: str | None, now: Instant) -> Peer:
+    if slot is not None and slot.introduction is not None:
+        row = meet.taken(row, INTRODUCTION.decode(slot.introduction), now)
+    if row.record is None and row.origin is None and slot is not None:
+        row = row.but(origin=slot.origin)
+    row = row.but(blocked=False, introduce=True, added=row.added or now, poll_at=row.poll_at or now)
+    row = meet.name_it(tx, row, name)
+    row = peers.on_owed(row, now, now)
+    tx.peers.put(row)
+    return row
+
+
+def message_of(text: str) -> Cid | None:
+    """A whole CID as it was typed; None: something else."""
+    try:
+        return cids.parse(text)
+    except Malformed:
+        return None

@@ -1,0 +1,224 @@
+"""What people and programs are shown: rows as documents, every word in its place.
+
+Times are RFC 3339 UTC, absent ones null. A state is never printed as more than is known.
+"""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any
+
+from node.encoding import cid as cids
+from node.encoding import names, origin
+from node.machines import inbox, outbox
+from node.machines.rows import Delivery, Held, Mail, Owner, Peer, Sent
+from node.objects import record
+from node.ports import Tables
+from node.services import ledger, meet
+from node.services.core import Core
+from node.services.mailbox import Contents
+from node.units import Instant, Key
+
+Document = dict[str, Any]
+
+
+def time(instant: int | None) -> str | None:
+    """An instant as RFC 3339 with milliseconds."""
+    if not instant:
+        return None
+    return datetime.fromtimestamp(instant / 1000, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+
+
+def name_of(tx: Tables, owner: Key, did: Key) -> str:
+    """The contact's name, else the did."""
+    row = tx.peers.get(owner, did)
+    return row.name if row is not None and row.name is not None else names.did(did)
+
+
+def whoami(owner: Owner, at: str) -> Document:
+    """The owner's name, key and address."""
+    did = names.did(owner.owner)
+    return {"name": owner.name, "did": did, "address": f"{did}@{at}", "origin": at}
+
+
+def contact(row: Peer) -> Document:
+    """A contact as `contact list` shows it."""
+    known = None if row.record is None else record.decode(row.record).claim
+    at = row.origin if known is None else known.nodes[0].origin
+    did = names.did(row.did)
+    return {
+        "name": row.name,
+        "did": did,
+        "address": None if at is None else f"{did}@{at}",
+        "origin": at,
+        "lane": meet.lane_word(row),
+        "mutual": row.met and not row.blocked,
+        "blocked": row.blocked,
+        "added": time(row.added),
+        "refused": row.refused,
+    }
+
+
+def delivery(tx: Tables, row: Delivery, now: Instant, *, attempts: bool) -> Document:
+    """One delivery as `status` shows it."""
+    made: Document = {
+        "to": name_of(tx, row.owner, row.to),
+        "did": names.did(row.to),
+        "state": row.state,
+        "reason": _reason(row),
+        "delayed": outbox.is_delayed(row, now),
+    }
+    if attempts:
+        made["attempts"] = [{"at": time(a.at), "answer": a.answer} for a in row.attempts]
+    return made | {
+        "next_at": time(_next_at(tx, row)),
+        "fetched_at": time(row.fetched_at),
+        "confirmed_at": time(row.confirmed_at),
+    }
+
+
+def _reason(row: Delivery) -> str | None:
+    if row.ended_as == "retracted":
+        return "before the retraction"
+    return "after it expired" if row.ended_as == "expired" else row.reason
+
+
+def _next_at(tx: Tables, row: Delivery) -> Instant | None:
+    """When it is told again: not before the whole peer is."""
+    if row.next_at is None:
+        return None
+    peer = tx.peers.get(row.owner, row.to)
+    if peer is None or peer.wake_at is None or not peer.silent:
+        return row.next_at
+    return max(row.next_at, peer.wake_at)
+
+
+class Views:
+    """Documents that need more than one row."""
+
+    def __init__(self, core: Core, started: int) -> None:
+        self._core, self._started = core, started
+        self.contents = Contents(core)
+
+    async def sent(self, row: Sent, *, attempts: bool) -> Document:
+        """A message with its deliveries."""
+        found = await self.contents.scanned(row)
+        now = self._core.now()
+
+        def work(tx: Tables) -> list[Document]:
+            rows = sorted(tx.deliveries.scan(row.owner, row.message), key=lambda d: d.stamp)
+            return [delivery(tx, each, now, attempts=attempts) for each in rows]
+
+        return {
+            "message": cids.show(row.message),
+            "subject": found.subject,
+            "size": row.size,
+            "created": time(row.created),
+            "keep_until": time(row.keep_until),
+            "deliveries": self._core.db.read(work),
+        }
+
+    async def sent_list(
+        self, owner: Key, *, only_open: bool, limit: int | None, before: Sent | None
+    ) -> list[Document]:
+        """Sent mail, newest first."""
+
+        def work(tx: Tables) -> list[Sent]:
+            rows: Iterator[Sent] = tx.sent.by(
+                "open" if only_open else "order",
+                owner,
+                until=None if before is None else before.order - 1,
+                reverse=True,
+            )
+            return list(islice(rows, limit))
+
+        rows = self._core.db.read(work)
+        return [await self.sent(row, attempts=False) for row in rows]
+
+    async def inbox(
+        self, owner: Key, *, limit: int | None, after: int | None = None
+    ) -> list[Document]:
+        """The inbox, oldest first; the newest `limit` of it."""
+
+        def work(tx: Tables) -> list[Mail]:
+            if after is not None:
+                return list(islice(tx.mails.by("shown", owner, after=after), limit))
+            rows = list(islice(tx.mails.by("shown", owner, reverse=True), limit))
+            return rows[::-1]
+
+        return [await self.mail(row) for row in self._core.db.read(work)]
+
+    async def mail(self, row: Mail) -> Document:
+        """One message of the inbox."""
+        found = await self.contents.scanned(row)
+        return {
+            "n": row.n,
+            "message": cids.show(row.message),
+            "from": self._core.db.read(lambda tx: name_of(tx, row.owner, row.sender)),
+            "did": names.did(row.sender),
+            "subject": found.subject,
+            "date": time(found.date),
+            "received": time(row.received),
+            "size": row.size,
+            "state": row.state,
+            "keep_until": time(row.keep_until),
+        }
+
+    def held(self, owner: Key) -> list[Document]:
+        """What strangers have pending: facts, not text."""
+        return self._core.db.read(lambda tx: [_held(row) for row in tx.held.by("n", owner)])
+
+    def contacts(self, owner: Key) -> list[Document]:
+        """The contacts, by name."""
+        rows = self._core.db.read(lambda tx: list(tx.peers.by("named", owner)))
+        return sorted((contact(row) for row in rows), key=lambda row: str(row["name"]))
+
+    def quota(self, owner: Owner) -> Document:
+        """What is used by what."""
+        row = self._core.db.read(lambda tx: ledger.account(tx, owner.owner))
+        used = {word: getattr(row, word) for word in ("waiting", "grace", "sent", "inbox")}
+        free = max(0, row.limit - inbox.used(row))
+        return {"owner": owner.name, "limit": row.limit, "used": used, "free": free}
+
+    def status(self, owner: Owner) -> Document:
+        """The node and one owner's mail, in numbers."""
+        me = owner.owner
+
+        def count(rows: Callable[[Tables], Iterator[object]]) -> int:
+            return self._core.db.read(lambda tx: sum(1 for _ in rows(tx)))
+
+        account = self._core.db.read(lambda tx: ledger.account(tx, me))
+        return {
+            "did": names.did(me),
+            "origin": self._core.config.origin,
+            "uptime": (self._core.clock.steady() - self._started) // 1000,
+            "stored": account.sents,
+            "open": count(lambda tx: tx.sent.by("open", me)),
+            "waiting": count(lambda tx: tx.pickups.scan(me)),
+            "held": account.ring,
+            "quota": self.quota(owner),
+        }
+
+
+def _held(row: Held) -> Document:
+    return {
+        "n": row.n,
+        "did": names.did(row.sender),
+        "message": None if row.message is None else cids.show(row.message),
+        "size": row.size,
+        "origin": row.origin,
+        "received": time(row.received),
+        "keep_until": time(row.keep_until),
+        "facts": {
+            "source": row.source,
+            "introduction": row.introduction is not None,
+            "contact_before": row.known,
+        },
+    }
+
+
+def reach(at: str) -> str:
+    """Who can use an invite to this origin."""
+    if origin.is_loopback(at):
+        return "this machine"
+    return "this network" if origin.is_private(at) else "anywhere"
