@@ -84,8 +84,15 @@ def on_answer(
 
 
 def on_unanswered(row: Delivery, why: str) -> Delivery:
-    """No answer came to the last attempt; the schedule goes on."""
-    return _outcome(row, why)
+    """No answer came to the last attempt: it stays due, and its peer's clock says when.
+
+    While the peer is silent that clock follows the same schedule; when it is heard from, what
+    it did not answer goes out at once, and not when each row's own long pause has passed.
+    """
+    if not row.attempts or row.attempts[-1].answer is not None:
+        return row
+    made: Delivery = _outcome(row, why)
+    return made.but(next_at=row.attempts[-1].at) if is_open(row) else made
 
 
 def on_newer_record(row: Delivery, now: Instant) -> Delivery:

@@ -76,13 +76,22 @@ def test_no_attempt_is_planned_after_keep_until() -> None:
     assert found.next_at == at(HOUR)
 
 
-def test_no_answer_leaves_the_schedule() -> None:
-    tried = outbox.on_attempt(row(), NOW, 0)
+def test_what_was_not_answered_stays_due() -> None:
+    tried = outbox.on_attempt(row(step=9), NOW, 0)
+    assert tried.next_at == at(8 * HOUR)
     found = outbox.on_unanswered(tried, "timeout")
     assert found.attempts == (Attempt(at=NOW, answer="timeout"),)
-    assert found.but(attempts=tried.attempts) == tried
+    assert found.next_at == NOW
+    assert found.step == tried.step
     assert outbox.on_unanswered(found, "again") == found
     assert outbox.on_unanswered(row(), "no attempt") == row()
+
+
+def test_no_answer_opens_nothing() -> None:
+    over = outbox.on_retract(outbox.on_attempt(row(), NOW, 0))
+    found = outbox.on_unanswered(over, "timeout")
+    assert (found.state, found.next_at) == ("retracted", None)
+    assert found.attempts[-1].answer == "timeout"
 
 
 # --- answers --------------------------------------------------------------------------
