@@ -20,7 +20,7 @@ from node.services.peerapp import Peers
 from node.services.pickup import Collector
 from node.services.serve import Serving
 from node.services.submit import Submission
-from node.services.sweep import Sweeper
+from node.services.sweep import EVERY, Sweeper
 from node.services.switch import Switch
 from node.units import Instant
 
@@ -73,8 +73,9 @@ def make(
     exchange: Exchange,
     config: Config,
     note: Callable[[str], None] = lambda _line: None,
+    sweep_every: float = EVERY,
 ) -> Node:
-    """The services of one node over these ports."""
+    """The services of one node over these ports; `sweep_every`: seconds between sweeps."""
     switch = Switch(exchange, config.origin)
     core = Core(
         db=db,
@@ -96,5 +97,5 @@ def make(
         serving=serving,
         deliverer=Deliverer(core, calls, admission),
         collector=Collector(core, calls),
-        sweeper=Sweeper(core),
+        sweeper=Sweeper(core, sweep_every),
     )

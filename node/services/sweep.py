@@ -23,10 +23,10 @@ AT_ONCE = 500
 
 
 class Sweeper:
-    """Runs all that is due by the clock alone."""
+    """Runs all that is due by the clock alone, every so many seconds."""
 
-    def __init__(self, core: Core) -> None:
-        self._core = core
+    def __init__(self, core: Core, every: float = EVERY) -> None:
+        self._core, self._every = core, every
         last = core.db.read(lambda tx: tx.node().last_clock)
         self._guard = clock.on_start(core.now(), core.clock.steady(), last)
 
@@ -34,7 +34,7 @@ class Sweeper:
         """Sweeps until cancelled."""
         while True:
             await self.once()
-            await trio.sleep(EVERY)
+            await trio.sleep(self._every)
 
     async def once(self) -> None:
         """One look at the clocks, and all that is due."""

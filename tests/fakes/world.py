@@ -6,17 +6,18 @@ or cuts what it is told to. A node can crash (what was not written is gone) and 
 
 import random
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import trio
 
 from node.config import Capacity, Config, Network, Pickup, Retention
 from node.encoding.cid import Cid
-from node.errors import Unreachable
+from node.errors import StoreFailed, Unreachable
 from node.machines.rows import Owner, Peer
 from node.objects.record import Endpoint
-from node.ports import Request, Response
+from node.ports import Request, Response, Tables
 from node.services import meet, owners
 from node.services import node as nodes
 from node.services.node import Node
@@ -25,49 +26,76 @@ from node.store.committer import Committed
 from node.store.memory import MemoryFiles, MemoryKv
 from node.store.tables import TableStore
 from node.units import ByteCount, Instant, Key, Millis
+from tests.fakes.audit import Audit
+from tests.fakes.failing import FailingKv
 from tests.fakes.ports import FakeClock, FakeRandomness, InlineThreads
+
+T = TypeVar("T")
 
 
 @dataclass
 class Weather:
-    """What the network does to calls; chances from 0 to 1, delays in seconds."""
+    """What the network does to calls; chances from 0 to 1, delays in seconds.
+
+    `double`: it arrives twice at once; `late`: a copy arrives again after `late_by`.
+    """
 
     lose_request: float = 0.0
     lose_answer: float = 0.0
     double: float = 0.0
+    late: float = 0.0
+    late_by: tuple[float, float] = (1.0, 3600.0)
     delay: tuple[float, float] = (0.001, 0.01)
     cut: set[tuple[str, str]] = field(default_factory=set)
+
+
+Watcher = Callable[[str, str, Request, Response], None]
+"""Sees every answer as it leaves its node: source, destination, call, answer."""
 
 
 class FakeNet:
     """Carries calls between the machines of one world."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, nursery: trio.Nursery, seed: int) -> None:
         self.machines: dict[str, Machine] = {}
         self.weather = Weather()
         self.calls: list[tuple[str, str, str]] = []
+        self.watchers: list[Watcher] = []
+        self._nursery = nursery
         self._random = random.Random(seed)
 
     async def carry(
         self, source: str, endpoint: Endpoint, request: Request, limit: int, deadline: int
     ) -> Response:
-        self.calls.append((source, endpoint.origin, request.path))
-        await trio.sleep(self._random.uniform(*self.weather.delay))
-        self._cut(source, endpoint.origin, self.weather.lose_request)
-        answer = await self._deliver(source, endpoint.origin, request)
+        to = endpoint.origin
+        self.calls.append((source, to, request.path))
+        await self._travel(source, to, self.weather.lose_request, deadline)
+        answer = await self.deliver(source, to, request)
         if self._random.random() < self.weather.double:
-            answer = await self._deliver(source, endpoint.origin, request)
-        await trio.sleep(self._random.uniform(*self.weather.delay))
-        self._cut(endpoint.origin, source, self.weather.lose_answer)
+            answer = await self.deliver(source, to, request)
+        if self._random.random() < self.weather.late:
+            self._nursery.start_soon(self._again, source, to, request)
+        await self._travel(to, source, self.weather.lose_answer, deadline)
         if len(answer.body) > limit:
             raise Unreachable("too large an answer", reason="too-large-answer")
         return answer
 
-    def _cut(self, source: str, to: str, chance: float) -> None:
-        if (source, to) in self.weather.cut or self._random.random() < chance:
+    async def _again(self, source: str, to: str, request: Request) -> None:
+        """A copy that was on its way all the time; nobody waits for its answer."""
+        await trio.sleep(self._random.uniform(*self.weather.late_by))
+        with suppress(Unreachable):
+            await self.deliver(source, to, request)
+
+    async def _travel(self, source: str, to: str, lost: float, deadline: int) -> None:
+        """One way; what is lost is noticed by the deadline only."""
+        if self._random.random() < lost:
+            await trio.sleep(deadline / 1000)
+            raise Unreachable(f"{to} does not answer", reason="timeout")
+        await trio.sleep(self._random.uniform(*self.weather.delay))
+        if (source, to) in self.weather.cut:
             raise Unreachable(f"{to} does not answer", reason="timeout")
 
-    async def _deliver(self, source: str, to: str, request: Request) -> Response:
+    async def deliver(self, source: str, to: str, request: Request) -> Response:
         machine = self.machines.get(to)
         if machine is None or machine.node is None:
             raise Unreachable(f"{to} refuses connections", reason="refused")
@@ -75,6 +103,8 @@ class FakeNet:
         answer = await machine.node.peers.answer(request, source.rpartition(":")[0])
         if machine.life != life:
             raise Unreachable(f"{to} went away", reason="gone-away")
+        for watch in self.watchers:
+            watch(source, to, request, answer)
         return answer
 
 
@@ -107,18 +137,68 @@ def config_of(
     )
 
 
+class _Files:
+    """The files of one life: a task that outlives its node writes no more.
+
+    Each file takes a moment, so that a crash can come in between.
+    """
+
+    def __init__(self, machine: "Machine") -> None:
+        self._machine, self._life = machine, machine.life
+
+    async def _moment(self) -> None:
+        await trio.sleep(self._machine.moment())
+        if self._machine.life != self._life:
+            raise StoreFailed("the machine is off")
+
+    async def keep(self, cid: bytes, block: bytes) -> None:
+        await self._moment()
+        await self._machine.files.keep(cid, block)
+
+    async def read(self, cid: bytes) -> bytes:
+        await self._moment()
+        return await self._machine.files.read(cid)
+
+    async def drop(self, cid: bytes) -> None:
+        await self._moment()
+        await self._machine.files.drop(cid)
+
+
+class _Threads:
+    """The disk of one life: a write takes a moment before and after it is done."""
+
+    def __init__(self, machine: "Machine") -> None:
+        self._machine = machine
+
+    async def run(self, work: Callable[[], T]) -> T:
+        await trio.sleep(self._machine.moment())
+        made = work()
+        await trio.sleep(self._machine.moment())
+        return made
+
+
 class Machine:
-    """A node with its disk: it can be switched off, crash and come back."""
+    """A node with its disk: it can be switched off, crash and come back.
+
+    Attributes:
+        disk: what is written; kv: the same, and fails when it is told to.
+        slow: seconds that a write may take at most, before and after it is done.
+        sweeps: seconds between sweeps.
+    """
 
     def __init__(self, net: FakeNet, name: str, config: Config, seed: int) -> None:
         self.name, self.config = name, config
         self.net, self.origin = net, config.origin
         self.disk, self.files = MemoryKv(), MemoryFiles()
+        self.kv = FailingKv(self.disk)
         self.clock, self.randomness = FakeClock(), FakeRandomness(seed)
         self.node: Node | None = None
         self.life = 0
+        self.slow, self.sweeps = 0.0, 60.0
         self.notes: list[str] = []
+        self._random = random.Random(seed)
         self._scope: trio.CancelScope | None = None
+        self._over = trio.Event()
         net.machines[self.origin] = self
 
     @property
@@ -126,28 +206,38 @@ class Machine:
         assert self.node is not None, f"{self.name} is off"
         return self.node
 
+    def moment(self) -> float:
+        return self._random.uniform(0, self.slow) if self.slow else 0.0
+
     async def live(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Runs until `crash`; what was not written by then is gone."""
-        store = Committed(self.disk, InlineThreads())
-        with trio.CancelScope() as self._scope:
-            async with trio.open_nursery() as nursery:
-                await nursery.start(store.run)
-                db = TableStore(store)
-                if not self.disk_has_node():
-                    await self._found(db)
-                node = nodes.make(
-                    db=db,
-                    files=self.files,
-                    clock=self.clock,
-                    randomness=self.randomness,
-                    exchange=_Line(self.net, self.origin),
-                    config=self.config,
-                    note=self.notes.append,
-                )
-                await node.start((Endpoint(origin=self.origin),))
-                self.node = node
-                task_status.started()
-                await node.run()
+        self._over = trio.Event()
+        store = Committed(self.kv, _Threads(self))
+        try:
+            with trio.CancelScope() as self._scope:
+                async with trio.open_nursery() as nursery:
+                    await nursery.start(store.run)
+                    await self._boot(TableStore(store), task_status)
+        finally:
+            self._over.set()
+
+    async def _boot(self, db: TableStore, task_status: trio.TaskStatus[None]) -> None:
+        if not self.disk_has_node():
+            await self._found(db)
+        node = nodes.make(
+            db=db,
+            files=_Files(self),
+            clock=self.clock,
+            randomness=self.randomness,
+            exchange=_Line(self.net, self.origin),
+            config=self.config,
+            note=self.notes.append,
+            sweep_every=self.sweeps,
+        )
+        await node.start((Endpoint(origin=self.origin),))
+        self.node = node
+        task_status.started()
+        await node.run()
 
     def disk_has_node(self) -> bool:
         return self.disk.get(b"!node") is not None
@@ -169,6 +259,31 @@ class Machine:
         self.life += 1
         if self._scope is not None:
             self._scope.cancel()
+
+    async def gone(self) -> None:
+        """The last life is over."""
+        await self._over.wait()
+
+    async def flushed(self) -> None:
+        """Everything that was written so far is on the disk."""
+        await self.on.core.db.transact(lambda tx: None)
+
+    async def complaints(self, *, resting: bool = True) -> list[str]:
+        """What an audit of the disk finds."""
+        if self.node is not None:
+            await self.flushed()
+        return Audit(self.disk, self.files, resting=resting).complaints()
+
+    async def restore(self, disk: MemoryKv, files: MemoryFiles, memory: int) -> None:
+        """The machine is off; its disk becomes an old copy, which says so in its polls."""
+        self.disk, self.files = disk.copy(), files.copy()
+        self.kv = FailingKv(self.disk)
+        lost = (Instant(memory), self.clock.now())
+        store = Committed(self.disk, InlineThreads())
+        async with trio.open_nursery() as nursery:
+            await nursery.start(store.run)
+            await TableStore(store).transact(lambda tx: _forgot(tx, lost))
+            nursery.cancel_scope.cancel()
 
     # --- what a person does --------------------------------------------------------------
 
@@ -226,6 +341,11 @@ class Machine:
         return self.clock.now()
 
 
+def _forgot(tx: Tables, lost: tuple[Instant, Instant]) -> None:
+    for row in list(tx.peers.scan()):
+        tx.peers.put(row.but(lost=lost))
+
+
 async def _chunks(content: bytes) -> AsyncIterator[bytes]:
     for at in range(0, len(content), 65_536):
         yield content[at : at + 65_536]
@@ -236,7 +356,7 @@ class World:
 
     def __init__(self, nursery: trio.Nursery, seed: int) -> None:
         self.nursery, self.seed = nursery, seed
-        self.net = FakeNet(seed)
+        self.net = FakeNet(nursery, seed)
 
     async def add(self, name: str, **options: str) -> Machine:
         number = len(self.net.machines) + 1
@@ -246,13 +366,24 @@ class World:
         return machine
 
     async def back(self, machine: Machine) -> None:
+        await machine.gone()
         await self.nursery.start(machine.live)
+
+    async def off(self, machine: Machine) -> None:
+        machine.crash()
+        await machine.gone()
 
     async def friends(self, a: Machine, b: Machine) -> None:
         """Both are contacts of each other."""
         await b.join(await a.invite())
         key = a.owner().owner
         await until(lambda: (row := b.peer(key)) is not None and row.met)
+
+    async def audit(self) -> None:
+        """Raises AssertionError unless everything stored agrees with itself."""
+        for machine in self.net.machines.values():
+            found = await machine.complaints(resting=False)
+            assert not found, (machine.name, found)
 
 
 async def until(fact: Callable[[], bool], seconds: float = 3600.0) -> None:
@@ -264,6 +395,9 @@ async def until(fact: Callable[[], bool], seconds: float = 3600.0) -> None:
 
 @asynccontextmanager
 async def world(seed: int = 1) -> AsyncIterator[World]:
+    """A world; in the end every machine that is on passes an audit."""
     async with trio.open_nursery() as nursery:
-        yield World(nursery, seed)
+        made = World(nursery, seed)
+        yield made
+        await made.audit()
         nursery.cancel_scope.cancel()
