@@ -88,7 +88,7 @@ def _composed(
         subject=subject,
         text=body,
         date=people["now"],
-        message_id=f"{people['id']}@willcall",
+        message_id=f"<{people['id']}@willcall>",
         attachments=[_attachment(path) for path in attach],
     )
 

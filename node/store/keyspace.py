@@ -1,12 +1,13 @@
 """Which bytes every row lies under: the only file that knows keys.
 
-    key   = table byte, 0x00, key parts
-    index = table byte, index byte, index parts, key parts  →  (empty)
+    key   = table byte, 0x00, key
+    index = table byte, index byte, entry, key  →  (empty)
 
-Parts are concatenated: bytes of fixed length as they are, integers as 8 bytes, big end
-first. So a prefix of parts selects all below it, and integers sort as numbers.
+Keys and entries are parts joined: bytes of fixed length as they are, integers as 8 bytes, big
+end first. So a prefix of parts selects all below it, and integers sort as numbers.
 """
 
+import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -17,10 +18,13 @@ from node.machines.outbox import PAUSED, is_open
 R = TypeVar("R", bound=rows.Row)
 Parts = tuple[bytes | int, ...]
 
+u64 = struct.Struct(">Q").pack
+"""An integer as 8 bytes, which sort as the number does."""
+
 
 def join(parts: Parts) -> bytes:
     """The bytes of some parts."""
-    return b"".join(p.to_bytes(8, "big") if isinstance(p, int) else p for p in parts)
+    return b"".join([u64(p) if isinstance(p, int) else p for p in parts])
 
 
 def stop_of(prefix: bytes) -> bytes:
@@ -36,18 +40,20 @@ class Layout(Generic[R]):
     Attributes:
         letter: the table's byte.
         row: the type of its rows.
-        key: the parts of a row's key.
-        indexes: name → (index byte, parts or None where the row is not in the index).
+        width: bytes of a row's key, with which each of its index entries ends.
+        key: a row's key.
+        indexes: name → (index byte, the entry or None where the row is not in the index).
     """
 
     letter: bytes
     row: type[R]
-    key: Callable[[R], Parts]
-    indexes: Mapping[str, tuple[bytes, Callable[[R], Parts | None]]] = field(default_factory=dict)
+    width: int
+    key: Callable[[R], bytes]
+    indexes: Mapping[str, tuple[bytes, Callable[[R], bytes | None]]] = field(default_factory=dict)
 
-    def primary(self, parts: Parts) -> bytes:
-        """The key, or key prefix, of `parts`."""
-        return self.letter + b"\x00" + join(parts)
+    def primary(self, key: bytes) -> bytes:
+        """The key, or key prefix, in the store."""
+        return self.letter + b"\x00" + key
 
     def index(self, name: str, parts: Parts) -> bytes:
         """The prefix of index `name` at `parts`."""
@@ -55,9 +61,12 @@ class Layout(Generic[R]):
 
     def entries(self, row: R) -> set[bytes]:
         """All index keys of a row."""
-        tail = join(self.key(row))
-        made = ((byte, parts(row)) for byte, parts in self.indexes.values())
-        return {self.letter + byte + join(p) + tail for byte, p in made if p is not None}
+        letter, key, made = self.letter, self.key(row), set()
+        for byte, entry in self.indexes.values():
+            found = entry(row)
+            if found is not None:
+                made.add(letter + byte + found + key)
+        return made
 
 
 NODE = b"!node"
@@ -70,105 +79,114 @@ def body(seq: int) -> bytes:
     return BODY + seq.to_bytes(8, "big")
 
 
-def _due(row: Any) -> Parts | None:
-    return None if row.next_at is None else (row.owner, row.to, row.next_at)
+def _due(row: Any) -> bytes | None:
+    return None if row.next_at is None else row.owner + row.to + u64(row.next_at)
 
 
 OWNERS = Layout(
     letter=b"O",
     row=rows.Owner,
-    key=lambda r: (r.owner,),
-    indexes={"order": (b"o", lambda r: (r.order,))},
+    width=32,
+    key=lambda r: r.owner,
+    indexes={"order": (b"o", lambda r: u64(r.order))},
 )
-ACCOUNTS = Layout(letter=b"A", row=rows.Account, key=lambda r: (r.owner,))
+ACCOUNTS = Layout(letter=b"A", row=rows.Account, width=32, key=lambda r: r.owner)
 PEERS = Layout(
     letter=b"P",
     row=rows.Peer,
-    key=lambda r: (r.owner, r.did),
+    width=64,
+    key=lambda r: r.owner + r.did,
     indexes={
-        "wake": (b"w", lambda r: None if r.wake_at is None else (r.wake_at,)),
-        "pickup": (b"p", lambda r: None if r.pickup_at is None else (r.pickup_at,)),
-        "poll": (b"q", lambda r: None if r.poll_at is None else (r.poll_at,)),
-        "named": (b"n", lambda r: None if r.name is None else (r.owner,)),
+        "wake": (b"w", lambda r: None if r.wake_at is None else u64(r.wake_at)),
+        "pickup": (b"p", lambda r: None if r.pickup_at is None else u64(r.pickup_at)),
+        "named": (b"n", lambda r: None if r.name is None else r.owner),
     },
 )
 SENT = Layout(
     letter=b"S",
     row=rows.Sent,
-    key=lambda r: (r.owner, r.message),
+    width=68,
+    key=lambda r: r.owner + r.message,
     indexes={
-        "order": (b"o", lambda r: (r.owner, r.order)),
+        "order": (b"o", lambda r: r.owner + u64(r.order)),
         "grace": (
             b"g",
-            lambda r: (r.grace_until,) if r.charge == "grace" and r.grace_until else None,
+            lambda r: u64(r.grace_until) if r.charge == "grace" and r.grace_until else None,
         ),
-        "open": (b"w", lambda r: (r.owner, r.order) if r.open else None),
-        "tail": (b"t", lambda r: (r.owner, r.message[-4:])),
+        "open": (b"w", lambda r: r.owner + u64(r.order) if r.open else None),
+        "tail": (b"t", lambda r: r.owner + r.message[-4:]),
     },
 )
 DELIVERIES = Layout(
     letter=b"D",
     row=rows.Delivery,
-    key=lambda r: (r.owner, r.message, r.to),
+    width=100,
+    key=lambda r: r.owner + r.message + r.to,
     indexes={
         "due": (b"d", _due),
-        "open": (b"o", lambda r: (r.owner, r.to, r.stamp) if is_open(r) else None),
-        "paused": (b"p", lambda r: (r.owner, r.to) if r.state in PAUSED else None),
-        "until": (b"u", lambda r: (r.keep_until,) if is_open(r) else None),
-        "ticket": (b"t", lambda r: (r.ticket,)),
+        "open": (b"o", lambda r: r.owner + r.to + u64(r.stamp) if is_open(r) else None),
+        "paused": (b"p", lambda r: r.owner + r.to if r.state in PAUSED else None),
+        "until": (b"u", lambda r: u64(r.keep_until) if is_open(r) else None),
+        "ticket": (b"t", lambda r: r.ticket),
         "received": (
             b"r",
-            lambda r: None if r.receipted is None else (r.owner, r.to, r.receipted),
+            lambda r: None if r.receipted is None else r.owner + r.to + u64(r.receipted),
         ),
     },
 )
 ERRANDS = Layout(
     letter=b"E",
     row=rows.Errand,
-    key=lambda r: (r.owner, r.to, r.kind.encode()[:7].ljust(7), r.message),
+    width=107,
+    key=lambda r: r.owner + r.to + r.kind.encode()[:7].ljust(7) + r.message,
     indexes={"due": (b"d", _due)},
 )
 MAILS = Layout(
     letter=b"M",
     row=rows.Mail,
-    key=lambda r: (r.owner, r.n),
+    width=40,
+    key=lambda r: r.owner + u64(r.n),
     indexes={
-        "message": (b"m", lambda r: (r.owner, r.message, r.sender)),
-        "shown": (b"s", lambda r: None if r.state == "deleted" else (r.owner, r.n)),
-        "tail": (b"t", lambda r: (r.owner, r.message[-4:])),
+        "message": (b"m", lambda r: r.owner + r.message + r.sender),
+        "shown": (b"s", lambda r: None if r.state == "deleted" else r.owner + u64(r.n)),
+        "tail": (b"t", lambda r: r.owner + r.message[-4:]),
     },
 )
 PICKUPS = Layout(
     letter=b"W",
     row=rows.Pickup,
-    key=lambda r: (r.owner, r.sender, r.message),
+    width=100,
+    key=lambda r: r.owner + r.sender + r.message,
     indexes={
         "due": (
             b"d",
-            lambda r: None if r.next_at is None else (r.owner, r.sender, r.next_at),
+            lambda r: None if r.next_at is None else r.owner + r.sender + u64(r.next_at),
         ),
-        "full": (b"f", lambda r: (r.owner,) if r.reason == "over-quota" else None),
-        "until": (b"u", lambda r: (r.keep_until,)),
+        "full": (b"f", lambda r: r.owner if r.reason == "over-quota" else None),
+        "until": (b"u", lambda r: u64(r.keep_until)),
     },
 )
 WITHDRAWN = Layout(
     letter=b"X",
     row=rows.Withdrawn,
-    key=lambda r: (r.owner, r.sender, r.message),
-    indexes={"until": (b"u", lambda r: (r.until,))},
+    width=100,
+    key=lambda r: r.owner + r.sender + r.message,
+    indexes={"until": (b"u", lambda r: u64(r.until))},
 )
 HELD = Layout(
     letter=b"H",
     row=rows.Held,
-    key=lambda r: (r.owner, r.sender),
-    indexes={"n": (b"n", lambda r: (r.owner, r.n))},
+    width=64,
+    key=lambda r: r.owner + r.sender,
+    indexes={"n": (b"n", lambda r: r.owner + u64(r.n))},
 )
 INVITES = Layout(
     letter=b"I",
     row=rows.Invite,
-    key=lambda r: (r.owner, r.id),
-    indexes={"until": (b"u", lambda r: (r.expires,))},
+    width=36,
+    key=lambda r: r.owner + r.id,
+    indexes={"until": (b"u", lambda r: u64(r.expires))},
 )
-BLOCKS = Layout(letter=b"B", row=rows.Block, key=lambda r: (r.cid,))
-DRAFTS = Layout(letter=b"F", row=rows.Draft, key=lambda r: (r.owner, r.key))
-TRASH = Layout(letter=b"T", row=rows.Trash, key=lambda r: (r.cid,))
+BLOCKS = Layout(letter=b"B", row=rows.Block, width=36, key=lambda r: r.cid)
+DRAFTS = Layout(letter=b"F", row=rows.Draft, width=64, key=lambda r: r.owner + r.key)
+TRASH = Layout(letter=b"T", row=rows.Trash, width=36, key=lambda r: r.cid)

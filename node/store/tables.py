@@ -59,50 +59,63 @@ def decode(kind: type[R], data: bytes) -> R:
 
 
 class RowTable(Generic[R]):
-    """`ports.Table` over the keys of one transaction."""
+    """`ports.Table` over the keys of one transaction.
 
-    __slots__ = ("_layout", "_tx")
+    Rows that were looked at are remembered as long as the transaction, so that changing one
+    row many times costs its encoding only.
+    """
+
+    __slots__ = ("_layout", "_seen", "_tx")
 
     def __init__(self, tx: Tx, layout: Layout[R]) -> None:
         self._tx, self._layout = tx, layout
+        self._seen: dict[bytes, R | None] = {}
 
     def get(self, *key: bytes | int) -> R | None:
         """The row, or None."""
-        data = self._tx.get(self._layout.primary(key))
-        return None if data is None else decode(self._layout.row, data)
+        return self._get(join(key))
+
+    def _get(self, key: bytes) -> R | None:
+        if key not in self._seen:
+            data = self._tx.get(self._layout.primary(key))
+            self._seen[key] = None if data is None else decode(self._layout.row, data)
+        return self._seen[key]
 
     def put(self, row: R) -> None:
         """Writes the row; of its indexes, what changed."""
-        layout = self._layout
-        primary = layout.primary(layout.key(row))
+        layout, tx = self._layout, self._tx
+        key = layout.key(row)
         if layout.indexes:
-            data = self._tx.get(primary)
-            old = set() if data is None else layout.entries(decode(layout.row, data))
+            before = self._get(key)
+            old = set() if before is None else layout.entries(before)
             new = layout.entries(row)
             for gone in old - new:
-                self._tx.delete(gone)
+                tx.delete(gone)
             for added in new - old:
-                self._tx.put(added, b"")
-        self._tx.put(primary, encode(row))
+                tx.put(added, b"")
+        tx.put(layout.primary(key), encode(row))
+        self._seen[key] = row
 
     def delete(self, row: R) -> None:
         """Removes the row with its index entries."""
-        stored = self.get(*self._layout.key(row))
+        key = self._layout.key(row)
+        stored = self._get(key)
         if stored is not None:
             for entry in self._layout.entries(stored):
                 self._tx.delete(entry)
-            self._tx.delete(self._layout.primary(self._layout.key(row)))
+            self._tx.delete(self._layout.primary(key))
+            self._seen[key] = None
 
     def scan(
         self, *prefix: bytes | int, after: tuple[bytes | int, ...] = (), reverse: bool = False
     ) -> Iterator[R]:
         """Rows under `prefix`."""
-        start = self._layout.primary(prefix)
+        start = self._layout.primary(join(prefix))
         stop = stop_of(start)
         if after and reverse:
-            stop = self._layout.primary(prefix + after)
+            stop = self._layout.primary(join(prefix + after))
         elif after:
-            start = stop_of(self._layout.primary(prefix + after))
+            start = stop_of(self._layout.primary(join(prefix + after)))
         for _, data in self._tx.scan(start, stop, reverse=reverse):
             yield decode(self._layout.row, data)
 
@@ -119,33 +132,13 @@ class RowTable(Generic[R]):
         start = head if after is None else stop_of(head + join((after,)))
         stop = stop_of(head) if until is None else stop_of(head + join((until,)))
         for entry, _ in self._tx.scan(start, stop, reverse=reverse):
-            row = self._row_of(index, entry)
-            if row is not None:
-                yield row
-
-    def _row_of(self, index: str, entry: bytes) -> R | None:
-        # The entry ends with the row's key, whose length its type fixes.
-        data = self._tx.get(self._layout.letter + b"\x00" + entry[-self._width() :])
-        if data is None:
-            raise Damaged(f"index {index} names a row that is not there", next="restore a backup")
-        return decode(self._layout.row, data)
-
-    def _width(self) -> int:
-        return _WIDTHS[self._layout.letter]
-
-
-_WIDTHS = {
-    keyspace.OWNERS.letter: 32,
-    keyspace.PEERS.letter: 64,
-    keyspace.SENT.letter: 68,
-    keyspace.DELIVERIES.letter: 100,
-    keyspace.ERRANDS.letter: 107,
-    keyspace.MAILS.letter: 40,
-    keyspace.PICKUPS.letter: 100,
-    keyspace.WITHDRAWN.letter: 100,
-    keyspace.HELD.letter: 64,
-    keyspace.INVITES.letter: 36,
-}
+            key = entry[-self._layout.width :]
+            if key in self._seen and self._seen[key] is None:
+                continue  # deleted by this transaction since the scan began
+            row = self._get(key)
+            if row is None:
+                raise Damaged(f"index {index} names no row", next="restore a backup")
+            yield row
 
 
 class BlockTable:
