@@ -176,7 +176,7 @@ def named(number: int) -> Cid:
     return Cid(cid.OBJECT_PREFIX + sha256(number.to_bytes(8, "big")).digest())
 
 
-def item(author: Person, to: Person, message: Cid, size: int = 24, **changes: Any) -> Notification:
+def item(author: Person, to: Person, message: Cid, size: int = 22, **changes: Any) -> Notification:
     """A notification; its box opens to the K of the message called "1"."""
     fields: dict[str, Any] = {
         "sender": author.key,
@@ -266,7 +266,7 @@ def sent_row(author: Person = ALICE, **changes: Any) -> Sent:
         "message": named(0),
         "order": 1,
         "key": content_key_of("1"),
-        "size": 24,
+        "size": 22,
         "stored": 300,
         "created": NOW,
         "keep_until": Instant(NOW + KEEP),
@@ -282,7 +282,7 @@ def mail_row(owner: Person = BOB, sender: Person = ALICE, **changes: Any) -> Mai
         "n": 1,
         "message": named(0),
         "sender": sender.key,
-        "size": 24,
+        "size": 22,
         "received": NOW,
     }
     return Mail(**(fields | changes))

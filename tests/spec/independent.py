@@ -334,6 +334,44 @@ def check_answer(value: Any) -> None:
         check_object(batch)
 
 
+def check_example() -> None:
+    """The worked example, from seed to receipt."""
+    step = {
+        each["name"]: bytes.fromhex(each["bytes"]) for each in form.load("example.json")["steps"]
+    }
+    for name in ("Alice", "Bob"):
+        seed = step[f"{name}: seed"]
+        assert mac(seed, PREFIX + b"seed/signing") == step[f"{name}: signing seed"]
+        assert mac(seed, PREFIX + b"seed/sealing") == step[f"{name}: sealing secret"]
+        assert public(step[f"{name}: signing seed"]) == step[f"{name}: id"]
+        check_object(decoded(step[f"{name}: record"]), step[f"{name}: id"])
+    alice, bob, key = step["Alice: id"], step["Bob: id"], step["K"]
+    cipher = mac(key, PREFIX + b"content\0" + alice)
+    associated = PREFIX + b"part\0" + alice + u64(0) + u64(1)
+    assert (cipher, associated) == (step["Content key"], step["Associated data"])
+    opened = bindings.crypto_aead_xchacha20poly1305_ietf_decrypt(
+        step["Ciphertext"], associated, bytes(24), cipher
+    )
+    assert opened == step["Content"]
+    root, named = decoded(step["Root"]), step["The name in bytes"]
+    check_object(root, alice)
+    assert root["body"] == step["Ciphertext"]
+    assert root["commitment"] == mac(key, PREFIX + b"commitment\0" + alice)
+    assert named == bytes(name_of("dag-cbor", step["Root"]))
+    whole, item = decoded(step["Batch"]), decoded(step["Notification"])
+    check_object(whole)
+    assert whole["items"] == [step["Notification"]]
+    assert (item["from"], item["to"], bytes(item["message"])) == (alice, bob, named)
+    assert item["size"] == root["size"] == len(step["Content"])
+    assert SealedBox(PrivateKey(step["Bob: sealing secret"])).decrypt(item["key"]) == key
+    check_evidence(step["Evidence"], step["Notification"])
+    assert decoded(step["Answer"]) == [{"state": "accepted"}]
+    ((ticket, (wanted,)),) = decoded(step["Block request"])
+    assert (ticket, bytes(wanted)) == (item["ticket"], named)
+    assert frames(step["CAR"])[1] == named + step["Root"]
+    check_object(decoded(step["Receipt"]), bob)
+
+
 def check_encodings() -> None:
     """Values and their bytes."""
     for each in form.load("encodings.json")["accepted"]:
@@ -360,4 +398,5 @@ CHECKS = (
     check_sealing,
     check_tokens,
     check_transfer,
+    check_example,
 )

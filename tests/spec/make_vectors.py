@@ -1,4 +1,4 @@
-"""Writes docs/spec/vectors: `python -m tests.spec.make_vectors`.
+"""Writes docs/spec/vectors and page 09: `python -m tests.spec.make_vectors`.
 
 Everything follows from given seeds, so a second run writes the same bytes; a test holds the
 files against it. The positive entries are checked by `independent`, which shares nothing with
@@ -8,7 +8,7 @@ the implementation that made them.
 from collections.abc import Callable
 from typing import Any
 
-from tests.spec import bad, form, good, pickups, spellings
+from tests.spec import bad, example, form, good, pickups, spellings
 
 
 def _keys() -> Any:
@@ -48,6 +48,7 @@ FILES: dict[str, Callable[[], Any]] = {
     "records.json": _records,
     "transfer.json": good.transfer,
     "refused.json": _refused,
+    "example.json": example.document,
 }
 
 
@@ -56,6 +57,7 @@ def main() -> None:
     form.FOLDER.mkdir(parents=True, exist_ok=True)
     for name, build in FILES.items():
         (form.FOLDER / name).write_text(form.dump(build()), "utf-8")
+    example.PAGE.write_text(example.page(), "utf-8")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from node.objects import answer, content, message, notification, record, registr
 from node.objects.answer import PollAnswer, Wanted
 from node.objects.signed import Signed
 from node.units import Key
-from tests.spec import form, make_vectors
+from tests.spec import example, form, make_vectors
 
 PEOPLE = {each["name"]: each for each in form.load("keys.json")["people"]}
 OBJECTS = form.load("objects.json")["objects"]
@@ -44,6 +44,10 @@ def who(name: str, field: str) -> bytes:
 @pytest.mark.parametrize("name", make_vectors.FILES)
 def test_the_files_are_what_the_generator_writes(name: str) -> None:
     assert (form.FOLDER / name).read_text("utf-8") == form.dump(make_vectors.FILES[name]())
+
+
+def test_the_worked_example_is_what_the_generator_writes() -> None:
+    assert example.PAGE.read_text("utf-8") == example.page()
 
 
 def test_no_file_is_forgotten() -> None:
