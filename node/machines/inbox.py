@@ -111,8 +111,22 @@ def used(account: Account) -> int:
     return account.waiting + account.grace + account.sent + account.inbox
 
 
-def pickup_of(item: Notification, known: Pickup | None, outcome: Verdict, now: Instant) -> Pickup:
-    """The pickup row of an item that was accepted or waits: the newest `issued` wins."""
+def pickup_of(
+    item: Notification,
+    known: Pickup | None,
+    outcome: Verdict,
+    now: Instant,
+    key: bytes | None = None,
+) -> Pickup:
+    """The pickup row of an item that was accepted or waits: the newest `issued` wins.
+
+    Args:
+        item: the notification.
+        known: the row there was.
+        outcome: Accept or Wait.
+        now: the clock.
+        key: what its box held, if it was opened already.
+    """
     reason = outcome.reason if isinstance(outcome, Wait) else None
     if known is not None and known.issued >= item.issued:
         return known
@@ -132,6 +146,7 @@ def pickup_of(item: Notification, known: Pickup | None, outcome: Verdict, now: I
     made: Pickup = row.but(
         size=item.size,
         boxed=item.key,
+        key=key,
         ticket=item.ticket,
         issued=item.issued,
         keep_until=item.keep_until,

@@ -261,7 +261,7 @@ class Pickup(Row, frozen=True, kw_only=True, omit_defaults=True):
     """Accepted mail that is not here yet.
 
     Attributes:
-        boxed: the sealed box as it came.
+        boxed: the sealed box as it came; key: what it held, once it was opened.
         state: wanted (to be fetched), waiting (its owner will call for it).
         reason: why it waits: `waiting` (large) or `over-quota`.
         n: its number in the inbox, when it is shown there already.
@@ -273,6 +273,7 @@ class Pickup(Row, frozen=True, kw_only=True, omit_defaults=True):
     message: Cid
     size: int
     boxed: bytes
+    key: bytes | None = None
     ticket: bytes
     issued: Instant
     keep_until: Instant

@@ -210,10 +210,10 @@ class _Desk:
         outcome: Accept | Wait,
     ) -> Answer:
         try:
-            sealed.unbox(item.key, secrets_of(owner))
+            key = sealed.unbox(item.key, secrets_of(owner))
         except Unverified:
             return refused("stale-record", record=owners.record_of(owner))
-        row = inbox.pickup_of(item, known, outcome, self._now)
+        row = inbox.pickup_of(item, known, outcome, self._now, key)
         if isinstance(outcome, Wait) and row.state == "waiting":
             row = row.but(n=arrive.show_waiting(self._tx, row, mail, self._now))
         elif mail is not None:

@@ -222,7 +222,7 @@ class Collector:
         if signed.claim.size != row.size:
             raise Unverified("this message has another size than announced")
         root = signed.verify()
-        key = sealed.unbox(row.boxed, secrets_of(owner))
+        key = row.key or sealed.unbox(row.boxed, secrets_of(owner))
         content.check_key(root, key)
         got = _Got(row=row, key=key, root=root, block=block)
         if root.body is not None:
