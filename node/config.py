@@ -5,6 +5,7 @@ of range is refused with its path, before anything starts.
 """
 
 import tomllib
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any
 
 import msgspec
@@ -97,6 +98,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return size(self.capacity.quota)
 
     @property
+    def proxies(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """Whose word on a client's address is believed."""
+        return tuple(ip_network(text) for text in self.network.trusted_proxies)
+
+    @property
     def keep_sent(self) -> bool:
         """Whether sent mail stays after the grace."""
         return self.retention.sent == "keep"
@@ -123,6 +129,12 @@ def check(config: Config) -> None:
             origins.check(value)
         except Malformed as error:
             raise ConfigBroken(f"network.{word}: {error.text}", next="write host:port") from error
+    try:
+        _ = config.proxies
+    except ValueError as error:
+        raise ConfigBroken(f"network.trusted_proxies: {error}") from error
+    if any(not 1 <= port <= 65_535 for port in config.network.ports):
+        raise ConfigBroken("network.ports: a port is a number from 1 to 65535")
     if config.retention.sent not in ("keep", "drop"):
         raise ConfigBroken("retention.sent is `keep` or `drop`")
     if not 1 <= config.message <= limits.MESSAGE_LARGEST:

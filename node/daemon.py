@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from pathlib import Path
 
@@ -217,17 +217,18 @@ async def run(home: Home, ready: Callable[[str], None]) -> None:
         async with _opened(home) as (db, files):
             _check_schema(db)
             await files.clean()
-            node = nodes.make(
-                db=db,
-                files=files,
-                clock=SystemClock(),
-                randomness=SystemRandomness(),
-                exchange=HttpExchange(_allowed(config)),
-                config=config,
-                note=log.info,
-            )
-            await node.start((Endpoint(origin=config.origin),))
-            await _serve(home, config, node, ready)
+            async with aclosing(HttpExchange(_allowed(config))) as exchange:
+                node = nodes.make(
+                    db=db,
+                    files=files,
+                    clock=SystemClock(),
+                    randomness=SystemRandomness(),
+                    exchange=exchange,
+                    config=config,
+                    note=log.info,
+                )
+                await node.start((Endpoint(origin=config.origin),))
+                await _serve(home, config, node, ready)
 
 
 def _allowed(config: Config) -> Allowed:
@@ -251,7 +252,9 @@ async def _serve(home: Home, config: Config, node: Node, ready: Callable[[str], 
             async with trio.open_nursery() as servers:
                 serve = partial(_server, stop=stop)
                 await servers.start(serve, LocalApi(node), [local], _LOCAL)
-                await servers.start(serve, PeerFace(node.peers), public, ServerLimits())
+                proxies = config.proxies
+                face = PeerFace(node.peers, proxies)
+                await servers.start(serve, face, public, ServerLimits(proxies=proxies))
                 first = node.core.db.read(lambda tx: owners.find(tx, None))
                 ready(f"ready {names.did(first.owner)} {config.network.listen} {config.origin}")
             nursery.cancel_scope.cancel()
@@ -267,7 +270,9 @@ async def _server(
     stop: trio.Event,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    await http1.serve(app, listeners, bounds, stop=stop, task_status=task_status)
+    await http1.serve(
+        app, listeners, bounds, clock=SystemClock(), stop=stop, task_status=task_status
+    )
 
 
 _LOCAL = ServerLimits(request=FOREVER, slack=FOREVER, idle=FOREVER, rate=ByteCount(1))
