@@ -3,7 +3,7 @@
 # make test    install what tests need, check the floors, run the tests
 # make check   format, lint, types, floors, tests: what CI runs
 # make format  what check would complain about, where a program can mend it
-# make sim     weeks of virtual time, seeded
+# make sim     a month of virtual time, told as a story; SEED=7 for another one
 # make bench   how fast, on this machine
 # make lock    renew both lock files
 # make clean   remove everything that make made
@@ -44,7 +44,7 @@ format: $(VENV)/.dev
 	@$(BIN)/ruff check --quiet --fix .
 
 sim: $(VENV)/.dev
-	@$(BIN)/python -m pytest tests/sim $(ARGS)
+	@$(BIN)/python -m tests.sim $(SEED) $(ARGS)
 
 bench: $(VENV)/.dev
 	@$(BIN)/python -m tests.bench $(ARGS)

@@ -182,7 +182,7 @@ class Deliverer:
         await self._core.db.transact(work)
 
     async def _receipts(self, found: _Round) -> None:
-        owed = self._errands(found, "receipt")
+        owed = await self._errands(found, "receipt")
         while owed:
             now = self._core.now()
             cids = tuple(sorted({row.message for row in owed}))
@@ -192,10 +192,10 @@ class Deliverer:
             self._told(owed, answer)
             if answer.state != "accepted":
                 return
-            owed = self._errands(found, "receipt")
+            owed = await self._errands(found, "receipt")
 
     async def _retractions(self, found: _Round) -> None:
-        for row in self._errands(found, "retraction"):
+        for row in await self._errands(found, "retraction"):
             assert row.block is not None
             answer = await self._calls.one(found.at, "/v1/retractions", row.block)
             if answer.receipt is not None:
@@ -203,14 +203,15 @@ class Deliverer:
                 answer = Answer(state="accepted")
             self._told([row], answer)
 
-    def _errands(self, found: _Round, kind: str) -> list[Errand]:
+    async def _errands(self, found: _Round, kind: str) -> list[Errand]:
+        """What is due of a kind, durable: a receipt must not leave before what it confirms."""
         now = self._core.now()
 
         def work(tx: Tables) -> list[Errand]:
             due = tx.errands.by("due", found.owner.owner, found.peer.did, until=now)
             return list(islice((row for row in due if row.kind == kind), limits.BATCH))
 
-        return self._core.db.read(work)
+        return await self._core.db.transact(work)
 
     def _told(self, owed: Sequence[Errand], answer: Answer) -> None:
         now, jitter = self._core.now(), self._core.jitter()

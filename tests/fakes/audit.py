@@ -49,11 +49,14 @@ class Audit:
     Args:
         disk: its rows.
         files: its large blocks.
+        now: its clock; what is due already may have waited for its peer.
         resting: nothing is under way, so that every file is named by a row.
     """
 
-    def __init__(self, disk: MemoryKv, files: MemoryFiles, *, resting: bool = True) -> None:
-        self._files, self._resting = files, resting
+    def __init__(
+        self, disk: MemoryKv, files: MemoryFiles, now: int, *, resting: bool = True
+    ) -> None:
+        self._files, self._now, self._resting = files, now, resting
         self._raw = dict(disk.copy().scan(b"\x00", b"\xff" * 8))
         self._db = database(disk.copy())
         self._rows = {layout.letter: list(self._scan(layout)) for layout in LAYOUTS}
@@ -228,7 +231,7 @@ class Audit:
             times = [t for t in (peer.poll_at, due.pop(pair, None)) if t is not None]
             if peer.introduce and peer.wake_at is None:
                 yield "an introduction is owed and will never leave"
-            if times and not _rings(peer.wake_at, min(times), peer.silent):
+            if times and not self._rings(peer.wake_at, min(times), peer.silent):
                 yield f"something is due at {min(times)}, its peer wakes at {peer.wake_at}"
         if due:
             yield f"something is owed to {len(due)} peers that have no row"
@@ -242,8 +245,11 @@ class Audit:
                 yield "a pickup is wanted and never due"
             if row.next_at is None:
                 continue
-            if peer is None or not _rings(peer.pickup_at, row.next_at, peer.pickup_silent):
+            if peer is None or not self._rings(peer.pickup_at, row.next_at, peer.pickup_silent):
                 yield f"a pickup is due at {row.next_at}, its peer is not"
+
+    def _rings(self, at: int | None, due: int, silent: int) -> bool:
+        return at is not None and (at <= max(due, self._now) or silent > 0)
 
     # --- inbox -----------------------------------------------------------------------------
 
@@ -265,7 +271,3 @@ class Audit:
                 yield "a message waits for a pickup that is not there"
         if any(row.state == "waiting" for row in pickups.values()):
             yield "a pickup waits for an owner who is not shown it"
-
-
-def _rings(at: int | None, due: int, silent: int) -> bool:
-    return at is not None and (at <= due or silent > 0)

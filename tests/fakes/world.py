@@ -272,7 +272,7 @@ class Machine:
         """What an audit of the disk finds."""
         if self.node is not None:
             await self.flushed()
-        return Audit(self.disk, self.files, resting=resting).complaints()
+        return Audit(self.disk, self.files, self.now(), resting=resting).complaints()
 
     async def restore(self, disk: MemoryKv, files: MemoryFiles, memory: int) -> None:
         """The machine is off; its disk becomes an old copy, which says so in its polls."""
@@ -358,10 +358,11 @@ class World:
         self.nursery, self.seed = nursery, seed
         self.net = FakeNet(nursery, seed)
 
-    async def add(self, name: str, **options: str) -> Machine:
+    async def add(self, name: str, *, sweeps: float = 60.0, **options: str) -> Machine:
         number = len(self.net.machines) + 1
         config = config_of(f"127.0.0.{number}:4625", **options)
         machine = Machine(self.net, name, config, self.seed * 1000 + number)
+        machine.sweeps = sweeps
         await self.nursery.start(machine.live)
         return machine
 
