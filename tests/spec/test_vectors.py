@@ -14,6 +14,7 @@ from node.errors import Malformed, Unverified, WillcallError
 from node.objects import answer, content, message, notification, record, registry
 from node.objects.answer import PollAnswer, Wanted
 from node.objects.signed import Signed
+from node.services import meet
 from node.units import Key
 from tests.spec import example, form, make_vectors
 
@@ -376,6 +377,8 @@ def test_tokens() -> None:
         assert token.hex() == each["token"]
         assert each["link"].endswith(f"/i/{names.z(owner)}#{names.b64(token)}")
         assert len(each["link"]) <= 200
+        link = meet.parse_link(each["link"])
+        assert (link.did, link.token) == (owner, token)
         proof = tokens.proof(token, who(each["from"], "id"), owner, each["issued"])
         assert proof.hex() == each["proof"]
 
