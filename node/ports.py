@@ -174,6 +174,10 @@ class Table(Protocol[R_co]):
         """The row, or None."""
         ...
 
+    def called(self, alias: str, *value: bytes | int) -> R_co | None:
+        """The one row whose alias is `value`, or None."""
+        ...
+
     def put(self, row: Any) -> None:
         """Writes the row and its index entries."""
         ...

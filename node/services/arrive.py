@@ -10,9 +10,7 @@ from node.units import Instant, Key
 
 def mail_of(tx: Tables, owner: Key, message: bytes, sender: Key) -> Mail | None:
     """The owner's row of a message from that sender."""
-    for row in tx.mails.by("message", owner, message, sender):
-        return row
-    return None
+    return tx.mails.called("message", owner, message, sender)
 
 
 def show_waiting(tx: Tables, row: Pickup, mail: Mail | None, now: Instant) -> int:

@@ -136,10 +136,10 @@ def _find(tx: Tables, name: Cid, ticket: bytes | None, *, wrong: bool) -> _Found
         if _all_over(tx, block):
             raise Gone(f"nobody may fetch {cid.show(name)} any more")
         raise _absent(name)
-    for row in tx.deliveries.by("ticket", ticket):
-        if row.owner == block.author and row.message == block.message:
-            return _served(tx, block, row)
-    raise _absent(name)
+    row = tx.deliveries.called("ticket", ticket)
+    if row is None or (row.owner, row.message) != (block.author, block.message):
+        raise _absent(name)
+    return _served(tx, block, row)
 
 
 def _served(tx: Tables, block: Block, row: Delivery) -> _Found:

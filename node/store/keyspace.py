@@ -2,6 +2,7 @@
 
     key   = table byte, 0x00, key
     index = table byte, index byte, entry, key  →  (empty)
+    alias = table byte, alias byte, alias       →  key
 
 Keys and entries are parts joined: bytes of fixed length as they are, integers as 8 bytes, big
 end first. So a prefix of parts selects all below it, and integers sort as numbers.
@@ -43,6 +44,7 @@ class Layout(Generic[R]):
         width: bytes of a row's key, with which each of its index entries ends.
         key: a row's key.
         indexes: name → (index byte, the entry or None where the row is not in the index).
+        aliases: name → (alias byte, another key of the row that no other row has).
     """
 
     letter: bytes
@@ -50,6 +52,7 @@ class Layout(Generic[R]):
     width: int
     key: Callable[[R], bytes]
     indexes: Mapping[str, tuple[bytes, Callable[[R], bytes | None]]] = field(default_factory=dict)
+    aliases: Mapping[str, tuple[bytes, Callable[[R], bytes]]] = field(default_factory=dict)
 
     def primary(self, key: bytes) -> bytes:
         """The key, or key prefix, in the store."""
@@ -59,13 +62,20 @@ class Layout(Generic[R]):
         """The prefix of index `name` at `parts`."""
         return self.letter + self.indexes[name][0] + join(parts)
 
-    def entries(self, row: R) -> set[bytes]:
-        """All index keys of a row."""
-        letter, key, made = self.letter, self.key(row), set()
+    def alias(self, name: str, value: bytes) -> bytes:
+        """Where alias `name` of a row is `value`."""
+        return self.letter + self.aliases[name][0] + value
+
+    def entries(self, row: R) -> dict[bytes, bytes]:
+        """All that is written beside the row, so that it is found: key → value."""
+        letter, key = self.letter, self.key(row)
+        made: dict[bytes, bytes] = {}
         for byte, entry in self.indexes.values():
             found = entry(row)
             if found is not None:
-                made.add(letter + byte + found + key)
+                made[letter + byte + found + key] = b""
+        for byte, alias in self.aliases.values():
+            made[letter + byte + alias(row)] = key
         return made
 
 
@@ -127,12 +137,12 @@ DELIVERIES = Layout(
         "open": (b"o", lambda r: r.owner + r.to + u64(r.stamp) if is_open(r) else None),
         "paused": (b"p", lambda r: r.owner + r.to if r.state in PAUSED else None),
         "until": (b"u", lambda r: u64(r.keep_until) if is_open(r) else None),
-        "ticket": (b"t", lambda r: r.ticket),
         "received": (
             b"r",
             lambda r: None if r.receipted is None else r.owner + r.to + u64(r.receipted),
         ),
     },
+    aliases={"ticket": (b"t", lambda r: r.ticket)},
 )
 ERRANDS = Layout(
     letter=b"E",
@@ -147,10 +157,10 @@ MAILS = Layout(
     width=40,
     key=lambda r: r.owner + u64(r.n),
     indexes={
-        "message": (b"m", lambda r: r.owner + r.message + r.sender),
         "shown": (b"s", lambda r: None if r.state == "deleted" else r.owner + u64(r.n)),
         "tail": (b"t", lambda r: r.owner + r.message[-4:]),
     },
+    aliases={"message": (b"m", lambda r: r.owner + r.message + r.sender)},
 )
 PICKUPS = Layout(
     letter=b"W",

@@ -81,18 +81,23 @@ class RowTable(Generic[R]):
             self._seen[key] = None if data is None else decode(self._layout.row, data)
         return self._seen[key]
 
+    def called(self, alias: str, *value: bytes | int) -> R | None:
+        """The one row whose alias is `value`, or None."""
+        key = self._tx.get(self._layout.alias(alias, join(value)))
+        return None if key is None else self._get(key)
+
     def put(self, row: R) -> None:
         """Writes the row; of its indexes, what changed."""
         layout, tx = self._layout, self._tx
         key = layout.key(row)
         if layout.indexes:
             before = self._get(key)
-            old = set() if before is None else layout.entries(before)
+            old = {} if before is None else layout.entries(before)
             new = layout.entries(row)
-            for gone in old - new:
+            for gone in old.keys() - new.keys():
                 tx.delete(gone)
-            for added in new - old:
-                tx.put(added, b"")
+            for added in new.keys() - old.keys():
+                tx.put(added, new[added])
         tx.put(layout.primary(key), encode(row))
         self._seen[key] = row
 

@@ -93,7 +93,7 @@ class Audit:
         for layout in LAYOUTS:
             wanted: set[bytes] = set()
             for row in self._all(layout):
-                wanted |= layout.entries(row)
+                wanted |= layout.entries(row).keys()
             stored = {
                 key
                 for key in self._raw
