@@ -13,7 +13,7 @@ from functools import cached_property
 from node import limits
 from node.crypto import sealed, tokens
 from node.encoding.cid import Cid
-from node.errors import Malformed, Unverified
+from node.errors import Unverified
 from node.machines import inbox
 from node.machines import peer as peers
 from node.machines.inbox import Accept, Known, Lane, Taken, Unreadable, Wait
@@ -89,11 +89,11 @@ class Admission:
             self._seen.note(signed.block, good=True)
 
     async def _admit(self, batch: Batch, source: str) -> list[Answer]:
-        parsed = _parse(batch)
+        judged = notification.judge(batch)
         desk = _Desk(self._core, batch, source, self._core.now())
 
         def work(tx: Tables) -> list[Answer]:
-            return desk.answer_all(tx, parsed)
+            return desk.answer_all(tx, judged)
 
         made = self._core.db.apply(work)
         if any(each.receipt is not None or each.retraction is not None for each in made):
@@ -104,28 +104,6 @@ class Admission:
         return made
 
 
-def _parse(batch: Batch) -> list[Notification | Answer]:
-    """The items; an item that breaks the rules is its own answer."""
-    parsed: list[Notification | Answer] = []
-    seen: set[tuple[Key, bytes]] = set()
-    for raw in batch.items:
-        parsed.append(_parse_one(raw, batch.sender, seen))
-    return parsed
-
-
-def _parse_one(raw: bytes, sender: Key, seen: set[tuple[Key, bytes]]) -> Notification | Answer:
-    try:
-        item = notification.decode(raw)
-    except Malformed:
-        return refused("malformed")
-    if item.sender != sender:
-        return refused("forged")
-    if (item.to, item.message) in seen:
-        return refused("malformed")
-    seen.add((item.to, item.message))
-    return item
-
-
 class _Desk:
     """Answers the items of one verified batch."""
 
@@ -133,12 +111,12 @@ class _Desk:
         self._core, self._batch, self._source, self._now = core, batch, source, now
         self._touched: set[tuple[Key, Key]] = set()
 
-    def answer_all(self, tx: Tables, parsed: Sequence[Notification | Answer]) -> list[Answer]:
+    def answer_all(self, tx: Tables, judged: Sequence[Notification | str]) -> list[Answer]:
         """Answers in item order, in one transaction; then the peers' clocks are set once."""
         self._tx, self._node = tx, tx.node()
         made = [
-            item if isinstance(item, Answer) else self._answer(index, item)
-            for index, item in enumerate(parsed)
+            refused(item) if isinstance(item, str) else self._answer(index, item)
+            for index, item in enumerate(judged)
         ]
         for owner, sender in sorted(self._touched):
             self._touch(owner, sender)
