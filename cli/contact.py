@@ -7,6 +7,8 @@ import typer
 from cli import render
 from cli.state import STATE
 
+ROW = ("name", "did", "address", "origin", "lane", "mutual", "blocked", "added")
+
 contacts = typer.Typer(
     name="contact", help="People you exchange mail with.", no_args_is_help=True,
     rich_markup_mode=None,
@@ -27,9 +29,10 @@ def add(
 
     Example: willcall contact add 'http://127.0.0.1:4625/i/z6Mk…#…' --as ben
     """
-    row = STATE.local().post("contacts", link=link, name=name)
+    with render.patience("asking the other side, up to 10 s"):
+        row = STATE.local().post("contacts", link=link, name=name)
     if STATE.json:
-        render.document(row)
+        render.document(document(row))
         return
     if row["mutual"]:
         render.line(f"{row['name']} is a contact, and has you as one")
@@ -37,6 +40,11 @@ def add(
     else:
         render.line(f"{row['name']} is noted; {_why(row)}")
         render.hint("willcall contact list")
+
+
+def document(row: dict[str, Any]) -> dict[str, Any]:
+    """A contact as programs see it."""
+    return {word: row[word] for word in ROW}
 
 
 def _why(row: dict[str, Any]) -> str:
@@ -60,7 +68,11 @@ def list_() -> None:
     """
     rows = STATE.local().get("contacts")
     if STATE.json:
-        render.document(rows)
+        render.document([document(row) for row in rows])
+        return
+    if not rows:
+        render.note("no contacts yet")
+        render.hint("willcall invite, or willcall contact add LINK")
         return
     render.table(
         ("name", "lane", "mutual", "origin", "did"),
@@ -69,17 +81,22 @@ def list_() -> None:
             for r in rows
         ],
     )
-    if not rows:
-        render.hint("willcall invite, or willcall contact add LINK")
 
 
 def _change(contact: str, action: str, name: str | None = None) -> None:
     row = STATE.local().post("contact", contact=contact, action=action, name=name)
     if STATE.json:
-        render.document(row)
-        return
-    for word in ("name", "did", "address", "lane", "mutual", "blocked", "added"):
-        render.line(f"{word}: {row[word]}")
+        render.document(document(row))
+    else:
+        _print(row)
+
+
+def _print(row: dict[str, Any]) -> None:
+    for word in ROW:
+        value = row[word]
+        if isinstance(value, bool):
+            value = "yes" if value else "no"
+        render.line(f"{word + ':':<9}{render.when(value) if word == 'added' else value or '-'}")
 
 
 @contacts.command()
@@ -105,7 +122,7 @@ def rename(
 
 @contacts.command()
 def block(contact: str = typer.Argument(..., metavar="NAME|DID")) -> None:
-    """Treats a contact as a stranger whose mail is never shown; they can't tell.
+    """Their mail is never shown again. They can't tell; `add` undoes it.
 
     Example: willcall contact block ben
     """
@@ -114,7 +131,7 @@ def block(contact: str = typer.Argument(..., metavar="NAME|DID")) -> None:
 
 @contacts.command()
 def remove(contact: str = typer.Argument(..., metavar="NAME|DID")) -> None:
-    """Forgets a contact; mail that is on its way to them stays yours to retract.
+    """Forgets a contact. Mail on its way to them goes on, or retract it.
 
     Example: willcall contact remove ben
     """

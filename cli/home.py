@@ -10,6 +10,8 @@ from cli.local import home_of
 from cli.state import STATE
 from node.errors import Usage
 
+NODE = ("did", "origin", "uptime", "stored", "waiting", "held", "quota")
+
 
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
@@ -79,7 +81,7 @@ def _name(given: str | None) -> str:
 def run(
     verbose: bool = typer.Option(False, "--verbose", "-v", help="Say what happens, on stderr."),
 ) -> None:
-    """Runs the node until SIGTERM or Ctrl-C; prints one line when it serves.
+    """Runs the node until SIGTERM or Ctrl-C. Prints a line when it serves.
 
     Example: willcall run
     """
@@ -103,7 +105,7 @@ def run(
 
 
 def try_() -> None:
-    """Two real nodes in a temporary folder: the whole life of one message, step by step.
+    """Two real nodes in a temporary folder write to each other.
 
     Example: willcall try
     """
@@ -137,7 +139,7 @@ def status(
         render.document(row) if STATE.json else _message(row)
         return
     row = STATE.local().get("status")
-    render.document(row) if STATE.json else _node(row)
+    render.document({word: row[word] for word in NODE}) if STATE.json else _node(row)
 
 
 def _message(row: dict[str, Any]) -> None:
@@ -160,7 +162,7 @@ def _node(row: dict[str, Any]) -> None:
 def invite(
     valid: str = typer.Option("7d", "--valid", metavar="SPAN", help="How long it can be used."),
 ) -> None:
-    """A link for one person: whoever opens it with `contact add` becomes a contact.
+    """A link that makes one person a contact.
 
     Example: willcall invite --valid 2d
     """

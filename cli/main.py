@@ -13,7 +13,7 @@ from typing import NoReturn
 import typer
 from typer.exceptions import Abort, TyperException
 
-from cli import contact, home, mail, owner, stranger
+from cli import contact, home, mail, owner, sending, stranger
 from cli.state import STATE
 from node.errors import Usage, WillcallError
 
@@ -21,7 +21,7 @@ GLOBAL_VALUES = ("--home", "--owner")
 TAKES_VALUE = {
     "-m", "--message", "--subject", "-s", "--to", "--attach", "--raw", "--mbox", "--keep",
     "--wait", "--as", "--valid", "--name", "--listen", "--origin", "--limit", "--before",
-    "--quota", "--save",
+    "--quota", "--save", "--by",
 }  # fmt: skip
 """Options whose next word is their value, whatever it looks like."""
 
@@ -36,7 +36,7 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for part in (home, contact, mail, stranger, owner):
+for part in (home, contact, sending, mail, stranger, owner):
     part.register(app)
 
 
@@ -49,15 +49,15 @@ def _root(
     STATE.home, STATE.owner, STATE.json = home, owner, as_json
 
 
-def ordered(arguments: Sequence[str]) -> list[str]:
-    """The arguments with the global options in front."""
+def ordered(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The global options, wherever they stood; and all the rest."""
     front: list[str] = []
     rest: list[str] = []
     words = list(arguments)
     while words:
         word = words.pop(0)
         if word == "--":
-            return front + rest + [word, *words]
+            return front, [*rest, word, *words]
         if word in GLOBAL_VALUES and words:
             front += [word, words.pop(0)]
         elif word == "--json" or word.startswith(tuple(f"{name}=" for name in GLOBAL_VALUES)):
@@ -66,7 +66,7 @@ def ordered(arguments: Sequence[str]) -> list[str]:
             rest += [word, words.pop(0)]
         else:
             rest.append(word)
-    return front + rest
+    return front, rest
 
 
 def fail(error: WillcallError) -> NoReturn:
@@ -93,31 +93,56 @@ def first_of(group: BaseExceptionGroup[WillcallError]) -> WillcallError:
 
 def main() -> None:
     """The program `willcall`."""
-    arguments = ordered(sys.argv[1:])
-    STATE.json = "--json" in arguments
+    front, rest = ordered(sys.argv[1:])
+    STATE.json = "--json" in front
     try:
-        code = app(args=arguments, standalone_mode=False, prog_name="willcall")
+        code = app(args=front + rest, standalone_mode=False, prog_name="willcall")
+        sys.stdout.flush()
     except TyperException as error:
         fail(_usage(error))
-    except Abort:
+    except (Abort, KeyboardInterrupt):
         sys.exit(130)
     except WillcallError as error:
         fail(error)
     except BaseExceptionGroup as group:
         known, other = group.split(WillcallError)
         if known is None or other is not None:
-            raise
+            _bug(group)
         fail(first_of(known))
     except BrokenPipeError:
         # Whoever read our output has seen enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except Exception as error:  # noqa: BLE001 - the one place where a bug gets its exit code
+        _bug(error)
     sys.exit(code or 0)
+
+
+def _bug(error: BaseException) -> NoReturn:
+    """What nobody foresaw: the trace for whoever mends it, and one line as for any error."""
+    if not STATE.json:
+        import traceback
+
+        traceback.print_exception(error)
+    fail(Bug(f"a bug: {type(error).__name__}: {error}"))
+
+
+class Bug(WillcallError):
+    """Something willcall did not expect of itself."""
+
+    reason, exit_code = "bug", 70
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text, next="please report it, with what you did")
 
 
 def _usage(error: TyperException) -> Usage:
     """What the parser says, with the help of the command it stumbled in."""
     context = getattr(error, "ctx", None)
     where = context.command_path if context is not None else "willcall"
+    if type(error).__name__ == "NoArgsIsHelpError":
+        if not STATE.json:
+            sys.stderr.write(error.message + "\n\n")
+        return Usage("a command is missing", next=f"{where} --help")
     say = getattr(error, "format_message", None)
     return Usage(str(say() if say is not None else error), next=f"{where} --help")

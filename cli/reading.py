@@ -3,30 +3,29 @@
 import json
 import multiprocessing
 import sys
+from collections.abc import Callable
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
+
+from node.errors import Refused, StoreFailed
 
 SECONDS = 5.0
 """The slowest hostile message known takes half a second."""
+SAVING = 60.0
+"""A gigabyte of attachments is decoded in this time."""
 MEMORY = 1 << 30
-"""Bytes of address space the child may use."""
+"""Bytes of address space the child may use for a message of ordinary size."""
+
+Parse = Callable[[bytes], list[bytes]]
 
 
 def displayed(content: bytes) -> dict[str, Any]:
     """Headers, text, attachments and marks of a message; never an exception of the parser."""
-    mine, theirs = multiprocessing.Pipe(duplex=False)
-    child = multiprocessing.get_context("fork").Process(target=_parse, args=(content, theirs))
-    child.start()
-    theirs.close()
-    try:
-        if mine.poll(SECONDS):
-            shown: dict[str, Any] = json.loads(mine.recv_bytes())
-            return shown
-    except EOFError:
-        pass  # the child died of it
-    finally:
-        child.kill()
-        child.join()
+    made = _in_child(_display, content, SECONDS)
+    if made is not None:
+        shown: dict[str, Any] = json.loads(made[0])
+        return shown
     text = content[:65_536].decode("utf-8", "replace")
     safe = "".join(char if char.isprintable() or char in "\n\t" else "�" for char in text)
     return {
@@ -37,13 +36,75 @@ def displayed(content: bytes) -> dict[str, Any]:
     }
 
 
-def _parse(content: bytes, out: Connection) -> None:
+def saved(content: bytes, folder: str) -> tuple[list[str], list[str]]:
+    """Writes the attachments into a folder, over nothing; their paths, and marks.
+
+    Raises:
+        Refused, StoreFailed: the folder can't be written to.
+    """
+    made = _in_child(_files, content, SAVING)
+    if made is None:
+        return [], ["this message could not be parsed: nothing was saved"]
+    found = json.loads(made[0])
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        named = zip(found["names"], made[1:], strict=True)
+        return [_written(Path(folder), name, data) for name, data in named], found["marks"]
+    except PermissionError as error:
+        raise Refused(f"{folder} may not be written to by this user") from error
+    except OSError as error:
+        raise StoreFailed(f"{folder} can't be written to: {error.strerror}") from error
+
+
+def _written(folder: Path, name: str, data: bytes) -> str:
+    """Writes a file under its name, or `name-2` where that is taken."""
+    wanted, number = Path(name), 1
+    path = folder / wanted.name
+    while True:
+        try:
+            with open(path, "xb") as file:
+                file.write(data)
+            return str(path)
+        except FileExistsError:
+            number += 1
+            path = folder / f"{wanted.stem}-{number}{wanted.suffix}"
+
+
+def _in_child(parse: Parse, content: bytes, seconds: float) -> list[bytes] | None:
+    """What `parse` makes of a message; None when it died of it or took too long."""
+    mine, theirs = multiprocessing.Pipe(duplex=False)
+    context = multiprocessing.get_context("fork")
+    child = context.Process(target=_work, args=(parse, content, theirs))
+    child.start()
+    theirs.close()
+    try:
+        if not mine.poll(seconds):
+            return None
+        count = int(mine.recv_bytes())
+        return [mine.recv_bytes() for _ in range(count)]
+    except EOFError:
+        return None
+    finally:
+        child.kill()
+        child.join()
+        mine.close()
+
+
+def _work(parse: Parse, content: bytes, out: Connection) -> None:
     import resource
 
+    if sys.platform == "linux":
+        room = MEMORY + 8 * len(content)
+        resource.setrlimit(resource.RLIMIT_AS, (room, room))
+    made = parse(content)
+    out.send_bytes(str(len(made)).encode())
+    for each in made:
+        out.send_bytes(each)
+
+
+def _display(content: bytes) -> list[bytes]:
     from node.mail.display import display
 
-    if sys.platform == "linux":
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     shown = display(content)
     document = {
         "headers": [list(pair) for pair in shown.headers],
@@ -53,4 +114,12 @@ def _parse(content: bytes, out: Connection) -> None:
         ],
         "marks": list(shown.marks),
     }
-    out.send_bytes(json.dumps(document).encode())
+    return [json.dumps(document).encode()]
+
+
+def _files(content: bytes) -> list[bytes]:
+    from node.mail.display import files
+
+    found = files(content)
+    document = {"names": [each.name for each in found.files], "marks": list(found.marks)}
+    return [json.dumps(document).encode(), *(each.data for each in found.files)]

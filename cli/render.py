@@ -1,11 +1,14 @@
 """What people see: short lines, plain tables, hints on a terminal."""
 
+import contextlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+LARGE = 8 * 1024 * 1024
+"""Bytes from which an upload may take long enough to be watched."""
 
 
 def document(value: Any) -> None:
@@ -27,6 +30,41 @@ def hint(text: str) -> None:
 def note(text: str) -> None:
     """A remark on standard error."""
     sys.stderr.write(text + "\n")
+
+
+@contextlib.contextmanager
+def patience(text: str) -> Iterator[None]:
+    """Says what is waited for, once a second has passed: on a terminal only."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    import threading
+
+    timer = threading.Timer(1.0, note, (f"  {text} …",))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def progress(total: int) -> Callable[[int], None] | None:
+    """Counts a large upload on one line of standard error, on a terminal only."""
+    if total < LARGE or not sys.stderr.isatty():
+        return None
+    shown = -1
+
+    def told(done: int) -> None:
+        nonlocal shown
+        percent = done * 100 // total
+        if percent != shown:
+            shown = percent
+            end = "\n" if done >= total else ""
+            sys.stderr.write(f"\r  {size(done)} of {size(total)}, {percent} %{end}")
+            sys.stderr.flush()
+
+    return told
 
 
 def safe(text: str) -> str:

@@ -2,7 +2,7 @@
 
 import typer
 
-from cli import render
+from cli import contact, render
 from cli.state import STATE
 
 
@@ -14,13 +14,16 @@ def register(app: typer.Typer) -> None:
 
 
 def held() -> None:
-    """What strangers have pending: facts, not text; nothing of it was fetched.
+    """What strangers have pending: facts, not text. None of it was fetched.
 
     Example: willcall held
     """
     rows = STATE.local().get("held")
     if STATE.json:
         render.document(rows)
+        return
+    if not rows:
+        render.note("nothing is held")
         return
     render.table(
         ("n", "message", "size", "origin", "received", "did"),
@@ -36,8 +39,7 @@ def held() -> None:
             for row in rows
         ],
     )
-    if rows:
-        render.hint("willcall allow CID (this one) or DID (a contact), or willcall deny CID|DID")
+    render.hint("willcall allow CID (this one) or DID (a contact), or willcall deny CID|DID")
 
 
 def allow(
@@ -48,9 +50,10 @@ def allow(
 
     Example: willcall allow did:key:z6Mk… --as carol
     """
-    row = STATE.local().post("allow", ref=ref, name=name)
+    with render.patience("asking the other side, up to 10 s"):
+        row = STATE.local().post("allow", ref=ref, name=name)
     if STATE.json:
-        render.document(row)
+        render.document(contact.document(row) if "name" in row else row)
     elif "name" in row:
         render.line(f"{row['name']} is a contact")
     else:

@@ -37,7 +37,7 @@ from node.store.leveldb import LevelDbKv
 from node.store.lock import HomeLock
 from node.store.tables import TableStore
 from node.system import SystemClock, SystemRandomness, SystemThreads
-from node.units import ByteCount
+from node.units import MIB, ByteCount
 
 LONGEST_SOCKET = 100
 """Bytes of a Unix socket's path that every system takes (Linux: 107)."""
@@ -275,8 +275,15 @@ async def _server(
     )
 
 
-_LOCAL = ServerLimits(request=FOREVER, slack=FOREVER, idle=FOREVER, rate=ByteCount(1))
-"""The owner's own programs may take their time."""
+_LOCAL = ServerLimits(
+    request=FOREVER,
+    slack=FOREVER,
+    idle=FOREVER,
+    rate=ByteCount(1),
+    target=ByteCount(1 * MIB),
+    section=ByteCount(1 * MIB),
+)
+"""The owner's own programs may take their time, and name 10,000 addressees in a target."""
 
 
 async def _stop_on_signal(stop: trio.Event) -> None:

@@ -283,10 +283,13 @@ class LocalCalls:
 
     async def _inbox(self, call: Call) -> Any:
         me, after = call.owner.owner, call.number("after")
-        if call.one("watch") == "1":
-            with trio.move_on_after(30):
-                await self._core.arrivals.wait(30)
-        return await self._views.inbox(me, limit=call.number("limit"), after=after)
+        limit = call.number("limit")
+        rows = await self._views.inbox(me, limit=limit, after=after)
+        if call.one("watch") == "1" and not rows:
+            # Nothing waits between look and wait: what comes meanwhile is seen by this look.
+            await self._core.arrivals.wait(30)
+            rows = await self._views.inbox(me, limit=limit, after=after)
+        return rows
 
     def _find_mail(self, call: Call) -> Mail:
         ref = _word(call)

@@ -16,7 +16,7 @@ LONGEST_SLEEP = 300.0
 
 
 class Bell:
-    """Wakes one loop: a hint only, the store is the truth."""
+    """Wakes whoever waits: a hint only, the store is the truth."""
 
     def __init__(self) -> None:
         self._event = trio.Event()
@@ -27,9 +27,12 @@ class Bell:
 
     async def wait(self, pause: float) -> None:
         """Returns when it was rung, or after `pause` seconds."""
+        event = self._event
         with trio.move_on_after(max(0.0, min(pause, LONGEST_SLEEP))):
-            await self._event.wait()
-        self._event = trio.Event()
+            await event.wait()
+        # Only what was rung is renewed, and once: others may wait for the same event.
+        if event.is_set() and self._event is event:
+            self._event = trio.Event()
 
 
 @dataclass(slots=True, kw_only=True)

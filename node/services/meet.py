@@ -11,7 +11,7 @@ from node import limits
 from node.crypto import tokens
 from node.encoding import names, origin
 from node.encoding import text as texts
-from node.errors import Malformed, NoContact, Unverified, Usage
+from node.errors import Conflict, Malformed, NoContact, Unverified, Usage
 from node.machines import peer as peers
 from node.machines.rows import Invite, Owner, Peer
 from node.objects import record
@@ -119,7 +119,10 @@ def name_it(tx: Tables, row: Peer, wanted: str | None) -> Peer:
     if wanted is not None:
         chosen = free_name(tx, row, wanted)
         if chosen != wanted:
-            raise Usage(f"there is a contact {wanted!r} already", reason="exists")
+            raise Conflict(
+                f"there is a contact {wanted!r} already; nothing was changed",
+                next=f"--as {chosen}, or willcall contact rename {wanted} NEW",
+            )
         return _named(row, chosen)
     if row.name is not None and not row.provisional:
         return row
@@ -278,13 +281,6 @@ def on_answer(tx: Tables, owner: Key, did: Key, answer: Answer, now: Instant) ->
         tx.peers.put(row.but(introduce=False, token=None, refused=word))
     else:
         tx.peers.put(row.but(refused="clock"))
-
-
-def on_bad_link(tx: Tables, owner: Key, did: Key, reason: str) -> None:
-    """The other node says that the link proves nothing: asking again is no use."""
-    row = tx.peers.get(owner, did)
-    if row is not None:
-        tx.peers.put(row.but(introduce=False, token=None, refused=reason))
 
 
 def _complete(tx: Tables, row: Peer, signed: Signed[Introduction], now: Instant) -> None:
