@@ -182,6 +182,10 @@ class Table(Protocol[R_co]):
         """Writes the row and its index entries."""
         ...
 
+    def insert(self, row: Any) -> None:
+        """The same for a row that is certainly new: nothing is read first."""
+        ...
+
     def delete(self, row: Any) -> None:
         """Removes the row and its index entries."""
         ...

@@ -5,7 +5,8 @@ The key K of a message is written with what it encrypts (small mail: one transac
 before it (large mail: a draft, whose files a crash leaves behind are removed at start).
 """
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 
 import trio
@@ -42,6 +43,7 @@ class Terms:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Sealed:
+    message: Cid
     key: bytes
     root: bytes
     size: int
@@ -75,7 +77,7 @@ class Submission:
 
         await self._core.db.transact(work)
         self._core.outgoing.ring()
-        return [cids.of_object(each.root) for each in sealed]
+        return [each.message for each in sealed]
 
     def _check(self, terms: Terms, contents: Iterable[bytes]) -> None:
         if not 0 < terms.keep <= limits.KEEP_LONGEST:
@@ -95,7 +97,7 @@ class Submission:
     def _seal(self, owner: Owner, plain: bytes, now: Instant) -> _Sealed:
         key = self._core.randomness.bytes(32)
         root = content.seal_body(key, owner.owner, now, plain, owner.signing)
-        return _Sealed(key=key, root=root, size=len(plain))
+        return _Sealed(message=cids.of_object(root), key=key, root=root, size=len(plain))
 
     async def large(
         self, owner: Owner, chunks: AsyncIterator[bytes], size: int, terms: Terms
@@ -119,13 +121,16 @@ class Submission:
         try:
             parts = await self._write_parts(owner, draft, chunks, size)
             root = content.seal_root(draft.key, owner.owner, now, size, parts, owner.signing)
-            sealed = _Sealed(key=draft.key, root=root, size=size, parts=tuple(parts))
+            message = cids.of_object(root)
+            sealed = _Sealed(
+                message=message, key=draft.key, root=root, size=size, parts=tuple(parts)
+            )
             await self._core.db.transact(lambda tx: self._finish(tx, owner, draft, sealed, terms))
         finally:
             # After `_finish` there is no draft any more, and this does nothing.
             self._core.db.apply(lambda tx: abandon(tx, draft))
         self._core.outgoing.ring()
-        return cids.of_object(root)
+        return message
 
     async def _begin(self, owner: Owner, size: int) -> Draft:
         draft = Draft(owner=owner.owner, key=self._core.randomness.bytes(32))
@@ -142,13 +147,14 @@ class Submission:
     ) -> list[Part]:
         parts: list[Part] = []
         count = content.part_count(size)
-        async for plain in _pieces(chunks, size):
-            part = content.seal_part(draft.key, owner.owner, len(parts), count, plain)
-            parts.append(Part(cid=part.cid, size=len(part.block)))
-            # The draft names the file before it is there, so that a crash can't hide it.
-            named = draft.but(parts=tuple(p.cid for p in parts))
-            self._core.db.apply(lambda tx, named=named: tx.drafts.put(named))  # type: ignore[misc]
-            await self._core.files.keep(part.cid, part.block)
+        async with aclosing(_pieces(chunks, size)) as pieces:
+            async for plain in pieces:
+                part = content.seal_part(draft.key, owner.owner, len(parts), count, plain)
+                parts.append(Part(cid=part.cid, size=len(part.block)))
+                # The draft names the file before it is there, so that a crash can't hide it.
+                named = draft.but(parts=tuple(p.cid for p in parts))
+                await self._core.db.transact(lambda tx, n=named: tx.drafts.put(n))  # type: ignore[misc]
+                await self._core.files.keep(part.cid, part.block)
         return parts
 
     def _finish(
@@ -165,15 +171,15 @@ class Submission:
         secret = tx.node().ticket
         account = ledger.account(tx, owner.owner)
         for each in sealed:
-            message = cids.of_object(each.root)
+            message = each.message
             self._put_blocks(tx, owner, message, each)
             order = account.sents + 1
-            tx.sent.put(_sent(owner, message, order, each, terms, now))
+            tx.sent.insert(_sent(owner, message, order, each, terms, now))
             for to in terms.to:
                 stamp = ledger.next_stamp(account, now)
                 account = account.but(stamp=stamp)
                 ticket = tokens.ticket(secret, message, to)
-                tx.deliveries.put(_delivery(owner, message, to, ticket, stamp, terms, now))
+                tx.deliveries.insert(_delivery(owner, message, to, ticket, stamp, terms, now))
             account = account.but(sents=order, waiting=account.waiting + each.stored)
         tx.accounts.put(account)
         for to in terms.to:
@@ -244,7 +250,7 @@ def _delivery(
     )
 
 
-async def _pieces(chunks: AsyncIterator[bytes], size: int) -> AsyncIterator[bytes]:
+async def _pieces(chunks: AsyncIterator[bytes], size: int) -> AsyncGenerator[bytes, None]:
     """The content in pieces of exactly 1 MiB but the last."""
     held, seen = bytearray(), 0
     async for chunk in chunks:

@@ -101,6 +101,11 @@ class RowTable(Generic[R]):
         tx.put(layout.primary(key), encode(row))
         self._seen[key] = row
 
+    def insert(self, row: R) -> None:
+        """Writes a row that is certainly new, without looking for an older one."""
+        self._seen[self._layout.key(row)] = None
+        self.put(row)
+
     def delete(self, row: R) -> None:
         """Removes the row with its index entries."""
         key = self._layout.key(row)
