@@ -9,7 +9,7 @@ counts after any crash. Spec: 06.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import trio
@@ -22,7 +22,7 @@ from node.machines import outbox, retry
 from node.machines import peer as peers
 from node.machines.rows import Delivery, Errand, Owner, Peer, Sent
 from node.objects import notification, record
-from node.objects.answer import Answer, PollAnswer
+from node.objects.answer import Answer, PollAnswer, refused
 from node.objects.introduction import POLL, Poll
 from node.objects.notification import Notification
 from node.objects.receipt import RECEIPT, Receipt
@@ -30,12 +30,14 @@ from node.objects.record import Endpoint, Record
 from node.ports import Tables
 from node.services import ledger, meet
 from node.services.admit import Admission
-from node.services.calls import Calls
+from node.services.calls import Answered, Calls
 from node.services.core import Core
 from node.units import HOUR, Instant, Key
 
 AT_ONCE = 32
 """Peers that are served at the same time: bounds sockets and memory."""
+BAD_LINK = frozenset({"forged", "malformed"})
+"""Problems with an introduction that asking again does not mend."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +120,7 @@ class Deliverer:
             if found is None:
                 return
             if found.peer.introduce:
-                await self._introduce(found)
+                found = await self._introduce(found)
             await self._receipts(found)
             await self._retractions(found)
             await self._notifications(found)
@@ -136,6 +138,8 @@ class Deliverer:
             if row is None:
                 return False
             next_at = next_due(tx, row)
+            if row.introduce:  # refused for our clock, or answered with nonsense
+                next_at = min(next_at or Instant(now + HOUR), Instant(now + HOUR))
             tx.peers.put(peers.on_answered(row, next_at))
             return next_at is not None and next_at <= now
 
@@ -170,16 +174,23 @@ class Deliverer:
 
     # --- introductions, receipts, retractions ------------------------------------------
 
-    async def _introduce(self, found: _Round) -> None:
+    async def _introduce(self, found: _Round) -> _Round:
+        """Introduces the owner; the round, with what the answer taught us of the peer."""
         now = self._core.now()
         secret = self._core.db.read(lambda tx: tx.node().capability)
         block = meet.introduction(found.owner, found.peer, secret, now)
-        answer = await self._calls.one(found.at, "/v1/introductions", block)
+        try:
+            answer = await self._calls.one(found.at, "/v1/introductions", block)
+        except Answered as error:
+            if error.reason not in BAD_LINK:
+                raise
+            answer = refused(error.reason)
 
-        def work(tx: Tables) -> None:
+        def work(tx: Tables) -> Peer:
             meet.on_answer(tx, found.owner.owner, found.peer.did, answer, now)
+            return tx.peers.get(found.owner.owner, found.peer.did) or found.peer
 
-        await self._core.db.transact(work)
+        return replace(found, peer=await self._core.db.transact(work))
 
     async def _receipts(self, found: _Round) -> None:
         owed = await self._errands(found, "receipt")

@@ -5,8 +5,8 @@ or cuts what it is told to. A node can crash (what was not written is gone) and 
 """
 
 import random
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -319,7 +319,8 @@ class Machine:
         me = self.owner(owner)
         options = Terms(to=tuple(to), **terms)  # type: ignore[arg-type]
         if len(content) > 40_000:
-            return await self.on.submission.large(me, _chunks(content), len(content), options)
+            async with aclosing(_chunks(content)) as chunks:
+                return await self.on.submission.large(me, chunks, len(content), options)
         return (await self.on.submission.small(me, [content], options))[0]
 
     def state(self, message: Cid, to: Key) -> str:
@@ -346,7 +347,7 @@ def _forgot(tx: Tables, lost: tuple[Instant, Instant]) -> None:
         tx.peers.put(row.but(lost=lost))
 
 
-async def _chunks(content: bytes) -> AsyncIterator[bytes]:
+async def _chunks(content: bytes) -> AsyncGenerator[bytes, None]:
     for at in range(0, len(content), 65_536):
         yield content[at : at + 65_536]
 
@@ -389,9 +390,11 @@ class World:
 
 async def until(fact: Callable[[], bool], seconds: float = 3600.0) -> None:
     """Waits in virtual time until `fact` holds."""
+    pause = 0.5
     with trio.fail_after(seconds):
-        while not fact():  # noqa: ASYNC110 (virtual time; a fact has no event)
-            await trio.sleep(0.5)
+        while not fact():
+            await trio.sleep(pause)
+            pause = min(60.0, pause * 1.02)
 
 
 @asynccontextmanager
