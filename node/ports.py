@@ -117,6 +117,10 @@ class Files(Protocol):
         """Removes the file; absent is fine."""
         ...
 
+    async def names(self, fanout: int) -> list[Cid]:
+        """The files whose CID ends with the byte `fanout`."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:

@@ -11,6 +11,7 @@ import trio
 from node import limits
 from node.machines import clock, outbox
 from node.machines import peer as peers
+from node.machines.rows import Trash
 from node.ports import Tables
 from node.services import arrive, ledger
 from node.services.core import Core
@@ -18,6 +19,8 @@ from node.units import Instant
 
 EVERY = 60.0
 """Seconds between looks at the clock."""
+FANOUT = 256
+"""Folders of files; one is looked through at each look."""
 AT_ONCE = 500
 """Rows changed in one transaction: a node with much to expire stays answering."""
 
@@ -29,6 +32,7 @@ class Sweeper:
         self._core, self._every = core, every
         last = core.db.read(lambda tx: tx.node().last_clock)
         self._guard = clock.on_start(core.now(), core.clock.steady(), last)
+        self._folder = 0
 
     async def run(self) -> None:
         """Sweeps until cancelled."""
@@ -43,6 +47,7 @@ class Sweeper:
         if clock.believed(self._guard):
             while self._core.db.apply(lambda tx: self._due(tx, now)):
                 await trio.lowlevel.checkpoint()
+        await self._find_orphans()
         await self._empty_trash()
 
     def _look(self, now: Instant) -> None:
@@ -84,6 +89,24 @@ class Sweeper:
         for pickup in pickups:
             arrive.fail(tx, pickup)
         return max(len(gone), len(invites), len(pickups))
+
+    async def _find_orphans(self) -> None:
+        """Files that a crash left without a row go to the trash, one folder at a time.
+
+        A pickup that was interrupted loses its parts by this, and fetches them again.
+        """
+        names = await self._core.files.names(self._folder)
+        self._folder = (self._folder + 1) % FANOUT
+
+        def work(tx: Tables) -> None:
+            drafted = {part for draft in tx.drafts.scan() for part in draft.parts}
+            for name in names:
+                block = tx.blocks.get(name)
+                if (block is None or not block.refs) and name not in drafted:
+                    tx.trash.put(Trash(cid=name))
+
+        if names:
+            self._core.db.apply(work)
 
     async def _empty_trash(self) -> None:
         """Files that no row needs are removed, one at a time, under the files' lock."""
