@@ -163,6 +163,10 @@ class _Files:
         await self._moment()
         await self._machine.files.drop(cid)
 
+    async def names(self, fanout: int) -> list[Cid]:
+        await self._moment()
+        return await self._machine.files.names(fanout)
+
 
 class _Threads:
     """The disk of one life: a write takes a moment before and after it is done."""
