@@ -21,6 +21,12 @@ def on_attempt(row: Pickup, now: Instant, jitter: float) -> Pickup:
     return made
 
 
+def on_not_asked(row: Pickup, now: Instant) -> Pickup:
+    """Its sender fell silent before: it stays due, and the peer's clock says when."""
+    made: Pickup = row.but(step=max(0, row.step - 1), next_at=now)
+    return made
+
+
 def on_unverified(row: Pickup) -> Pickup:
     """What was served is not what was announced; after the third time nothing is asked again."""
     failures = row.failures + 1

@@ -13,7 +13,7 @@ import msgspec
 from node import limits
 from node.encoding import car, cid, names
 from node.encoding.cid import Cid
-from node.errors import Absent, Gone, Malformed, Unreachable, Unverified
+from node.errors import Absent, Gone, Malformed, Unreachable, Unverified, WillcallError
 from node.objects import answer, record
 from node.objects.answer import Answer, PollAnswer, Wanted
 from node.objects.record import Endpoint, Record
@@ -111,7 +111,10 @@ class Calls:
             return {}
         whole = _body(at, response)
         asked = {name for each in wanted for name in each.cids}
-        got = dict(_read(at, lambda: car.read(whole)))
+        try:
+            got = dict(car.read(whole))
+        except Malformed as error:
+            raise _nonsense(at, error) from error
         return {name: block for name, block in got.items() if name in asked}
 
     async def _post(self, at: Endpoint, path: str, body: bytes, limit: int) -> bytes:
@@ -155,6 +158,8 @@ def _read(at: Endpoint, work: Callable[[], T]) -> T:
     try:
         return work()
     except (Malformed, Unverified) as error:
-        raise Unreachable(
-            f"{at.origin} answered nonsense: {error.text}", reason="nonsense"
-        ) from error
+        raise _nonsense(at, error) from error
+
+
+def _nonsense(at: Endpoint, error: WillcallError) -> Unreachable:
+    return Unreachable(f"{at.origin} answered nonsense: {error.text}", reason="nonsense")

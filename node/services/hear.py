@@ -47,7 +47,7 @@ class Hearing:
             return ACCEPTED
 
         answer = await self._core.db.transact(work)
-        self._core.outgoing.ring()
+        self._ring()
         return answer
 
     async def retraction(self, block: bytes) -> Answer:
@@ -62,7 +62,14 @@ class Hearing:
             ledger.heard(tx, claim.to, claim.sender, now)
             return answer
 
-        return await self._core.db.transact(work)
+        answer = await self._core.db.transact(work)
+        self._ring()
+        return answer
+
+    def _ring(self) -> None:
+        """Whoever was heard from is called again, and picked up from again."""
+        self._core.outgoing.ring()
+        self._core.incoming.ring()
 
     async def poll(self, block: bytes) -> bytes:
         """What waits for the poller; the answer, encoded."""
@@ -80,7 +87,7 @@ class Hearing:
             return self._waiting(tx, owner, peer, asked, now)
 
         answer = await self._core.db.transact(work)
-        self._core.outgoing.ring()
+        self._ring()
         return answer
 
     def _waiting(self, tx: Tables, owner: Owner, peer: Peer, asked: Poll, now: Instant) -> bytes:
@@ -138,7 +145,7 @@ class Hearing:
                 ledger.heard(tx, row.owner, did, self._core.now())
 
         await self._core.db.transact(work)
-        self._core.outgoing.ring()
+        self._ring()
 
     def newer_record(self, did: Key) -> bytes | None:
         """The newest record known of a contact."""

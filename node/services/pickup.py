@@ -36,7 +36,7 @@ from node.objects.message import Message
 from node.objects.record import Endpoint, Record
 from node.ports import Tables
 from node.services import arrive, ledger, meet
-from node.services.calls import Calls
+from node.services.calls import Answered, Calls
 from node.services.core import Core, secrets_of
 from node.units import Instant, Key
 
@@ -125,13 +125,39 @@ class Collector:
         due = self._begin(owner, sender)
         speaker = self._core.db.read(lambda tx: tx.owners.get(owner))
         if due and speaker is not None:
-            at = await self._where(owner, sender, due[0].origin)
-            got = await self._fetch_all(speaker, at, due)
-            try:
-                await self._finish(speaker, got)
-            finally:
-                self._release(got)
+            await self._pick_up(speaker, due)
         return self._end(owner, sender)
+
+    async def _pick_up(self, owner: Owner, due: Sequence[Pickup]) -> None:
+        """What came before the sender fell silent is kept; what was not asked for stays due."""
+        got: list[_Got] = []
+        rest, failed = list(due), None
+        try:
+            at = await self._where(owner.owner, due[0].sender, due[0].origin)
+            roots = await self._roots(at, due)
+            while rest:
+                row = rest.pop(0)
+                await self._try(owner, at, row, roots.get(row.message), got)
+        except (Unreachable, StoreFailed) as error:
+            self._put_back(rest)
+            failed = error
+        try:
+            await self._finish(owner, got)
+        finally:
+            self._release(got)
+        if failed is not None:
+            raise failed
+
+    def _put_back(self, rest: Sequence[Pickup]) -> None:
+        now = self._core.now()
+
+        def work(tx: Tables) -> None:
+            for row in rest:
+                stored = tx.pickups.get(row.owner, row.sender, row.message)
+                if stored == row:
+                    tx.pickups.put(pickup.on_not_asked(row, now))
+
+        self._core.db.apply(work)
 
     def _begin(self, owner: Key, sender: Key) -> list[Pickup]:
         now = self._core.now()
@@ -183,23 +209,19 @@ class Collector:
 
     # --- fetching ----------------------------------------------------------------------
 
-    async def _fetch_all(self, owner: Owner, at: Endpoint, due: Sequence[Pickup]) -> list[_Got]:
-        roots = await self._roots(at, due)
-        got = []
-        for row in due:
-            try:
-                one = await self._one(owner, at, row, roots.get(row.message))
-            except Gone:
-                await self._gone(row)
-            except Absent:
-                continue  # not served now; the schedule goes on
-            except (Unverified, Malformed) as error:
-                self._unverified(row, error)
-            except OverQuota:
-                self._full(row)
-            else:
-                got.append(one)
-        return got
+    async def _try(
+        self, owner: Owner, at: Endpoint, row: Pickup, root: bytes | None, got: list[_Got]
+    ) -> None:
+        try:
+            got.append(await self._one(owner, at, row, root))
+        except Gone:
+            await self._gone(row)
+        except (Absent, Answered):
+            pass  # not served now; the schedule goes on
+        except (Unverified, Malformed) as error:
+            self._unverified(row, error)
+        except OverQuota:
+            self._full(row)
 
     async def _roots(self, at: Endpoint, due: Sequence[Pickup]) -> dict[Cid, bytes]:
         """Roots that are here already (another owner's), and the rest in one answer."""
@@ -209,7 +231,7 @@ class Collector:
         ]
         try:
             return here | (await self._calls.blocks(at, wanted) if wanted else {})
-        except Unverified:
+        except (Unverified, Answered):
             return here  # each is asked for singly, and the bad one named
 
     async def _one(self, owner: Owner, at: Endpoint, row: Pickup, block: bytes | None) -> _Got:

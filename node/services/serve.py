@@ -77,7 +77,10 @@ class Serving:
         for each in found:
             if each.block.size > room and blocks:
                 continue
-            blocks.append((each.block.cid, await self._bytes(each)))
+            try:
+                blocks.append((each.block.cid, await self._bytes(each)))
+            except StoreFailed:
+                continue
             served.append(each)
             room -= each.block.size
         if not blocks:
@@ -123,8 +126,8 @@ def _find_all(tx: Tables, wanted: Sequence[answer.Wanted]) -> list[_Found]:
         for name in each.cids:
             try:
                 found.append(_find(tx, name, each.ticket, wrong=False))
-            except Absent:
-                continue
+            except (Absent, StoreFailed):
+                continue  # asked again singly, which tells
     return found
 
 

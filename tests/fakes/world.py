@@ -164,7 +164,6 @@ class _Files:
         await self._machine.files.drop(cid)
 
     async def names(self, fanout: int) -> list[Cid]:
-        await self._moment()
         return await self._machine.files.names(fanout)
 
 
