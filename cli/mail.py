@@ -94,8 +94,8 @@ def read(
 
     Examples: willcall read 3    willcall read 3 --raw > letter.eml
     """
-    if raw and (save is not None or STATE.json):
-        raise Usage("--raw gives the bytes and nothing else", next="leave out the other option")
+    if raw and save is not None:
+        raise Usage("--raw gives the bytes and nothing else", next="leave out --save")
     local = STATE.local()
     pieces = _content(local, ref)
     if raw:

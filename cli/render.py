@@ -99,9 +99,11 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         line("  ".join(made).rstrip())
 
 
-def delivery(row: dict[str, Any]) -> str:
+def delivery(row: dict[str, Any], keep_until: str | None = None) -> str:
     """One delivery in words: never more than is known."""
     state, who = row["state"], row["to"]
+    if state == "expired":
+        return f"{who}: expired, not confirmed by {when(keep_until)}"
     reason = f" ({row['reason']})" if row.get("reason") else ""
     delayed = ", delayed" if row.get("delayed") else ""
     at = row.get("confirmed_at") or row.get("fetched_at")
@@ -117,4 +119,4 @@ def message(row: dict[str, Any]) -> None:
     line(f"{row['message']}")
     line(f"  {subject}  {size(row['size'])}  {when(row.get('created'))}")
     for each in row["deliveries"]:
-        line("  " + delivery(each))
+        line("  " + delivery(each, row.get("keep_until")))

@@ -74,6 +74,14 @@ class Home:
         if not self.config.is_file():
             raise ConfigBroken(f"there is no home in {self.folder}", next="willcall init")
 
+    def check_store(self) -> None:
+        """Raises Damaged when there is no store to open: an empty one would hide the loss."""
+        if not (self.db / "CURRENT").is_file():
+            raise Damaged(
+                f"the mail store of this home is missing: {self.db}; nothing was changed",
+                next="put that folder back, or restore a backup: willcall restore FILE",
+            )
+
     def load(self) -> Config:
         """The configuration."""
         try:
@@ -103,6 +111,7 @@ async def init(home: Home, *, name: str, listen: str | None, at: str | None) -> 
     configs.check(config)
     if name:
         owners.checked_name(name)
+    os.umask(0o077)
     _make_folder(home.folder)
     with HomeLock(home.lock):
         made = await _found(home, config, name)
@@ -214,6 +223,7 @@ async def run(home: Home, ready: Callable[[str], None]) -> None:
     os.umask(0o077)
     config = home.load()
     with HomeLock(home.lock):
+        home.check_store()
         async with _opened(home) as (db, files):
             _check_schema(db)
             await files.clean()
