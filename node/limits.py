@@ -23,6 +23,10 @@ BODY = ByteCount(48 * KIB)
 """Ciphertext carried inside the root; larger goes into parts."""
 PART = ByteCount(1 * MIB)
 """Plaintext of every part but the last: one file, one request."""
+ROOT_FRAME = ByteCount(512)
+"""A root without its content: keys, commitment, signature, heads are 350 bytes."""
+PART_FRAME = ByteCount(96)
+"""What a part costs beside its plaintext: its seal, and its name and size in the root."""
 SEAL = ByteCount(16)
 """What Poly1305 adds to a part."""
 BLOCK = ByteCount(PART + SEAL)

@@ -79,7 +79,12 @@ class Unreadable:
     """Picked up three times, never verified."""
 
 
-Verdict = Accept | Wait | Known | Taken | Unreadable
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declined:
+    """Its owner deleted it while it waited: it stays at its sender."""
+
+
+Verdict = Accept | Wait | Known | Taken | Unreadable | Declined
 
 
 def verdict(
@@ -91,19 +96,32 @@ def verdict(
     ask_over: int,
 ) -> Verdict:
     """What to do with a contact's item, given all that is known of this delivery."""
-    if mail is not None and mail.state in ("new", "read", "deleted"):
+    if mail is not None and was_here(mail):
         return Known()
     if withdrawn is not None:
         return Taken()
+    if mail is not None and mail.missed:
+        return Declined()
     if pickup is not None and pickup.failures >= limits.UNREADABLE_AFTER:
         return Unreadable()
     if pickup is not None and pickup.state == "wanted":
         return Accept()
     if item.size > ask_over:
         return Wait(reason="waiting")
-    if used(account) + item.size > account.limit:
+    if used(account) + needed(item.size) > account.limit:
         return Wait(reason="over-quota")
     return Accept()
+
+
+def was_here(mail: Mail) -> bool:
+    """Whether the message was in our store once: only then a receipt is true."""
+    return mail.state in ("new", "read") or (mail.state == "deleted" and not mail.missed)
+
+
+def needed(size: int) -> int:
+    """The most that a message of `size` bytes is charged with: seals, root, names of parts."""
+    parts = -(-size // limits.PART)
+    return size + limits.ROOT_FRAME + parts * limits.PART_FRAME
 
 
 def used(account: Account) -> int:

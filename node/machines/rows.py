@@ -238,6 +238,7 @@ class Mail(Row, frozen=True, kw_only=True, omit_defaults=True):
         state: new, read, waiting, failed, or deleted (kept so that it is shown once).
         key: K, which opens it; stored: bytes charged; parts: blocks beside the root.
         keep_until: until when it waits at its sender (waiting only).
+        missed: it was deleted and had never been here: no receipt will say that it was.
         scanned, subject, date: what the scan found, once somebody looked.
     """
 
@@ -252,6 +253,7 @@ class Mail(Row, frozen=True, kw_only=True, omit_defaults=True):
     stored: int = 0
     parts: tuple[Cid, ...] = ()
     keep_until: Instant | None = None
+    missed: bool = False
     scanned: bool = False
     subject: str | None = None
     date: Instant | None = None

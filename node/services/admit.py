@@ -16,7 +16,7 @@ from node.encoding.cid import Cid
 from node.errors import Unverified
 from node.machines import inbox
 from node.machines import peer as peers
-from node.machines.inbox import Accept, Known, Lane, Taken, Unreadable, Wait
+from node.machines.inbox import Accept, Declined, Known, Lane, Taken, Unreadable, Wait
 from node.machines.rows import Mail, Owner, Peer, Pickup
 from node.objects import notification
 from node.objects.answer import ACCEPTED, HELD, Answer, refused
@@ -176,6 +176,8 @@ class _Desk:
                 return Answer(state="retracted", retraction=gone)
             case Unreadable():
                 return refused("unreadable")
+            case Declined():
+                return Answer(state="held", reason="waiting")
             case Accept() | Wait():
                 return self._take(owner, item, pickup, mail, outcome)
 

@@ -1,7 +1,10 @@
 """Rows of the inbox while mail comes in: shown as waiting, failed, or found again."""
 
-from node.machines import pickup
-from node.machines.rows import Mail, Pickup, Trash
+from itertools import islice
+
+from node.machines import inbox, pickup
+from node.machines import peer as peers
+from node.machines.rows import Mail, Peer, Pickup, Trash
 from node.objects.message import Message
 from node.ports import Tables
 from node.services import ledger
@@ -57,3 +60,22 @@ def trash_parts(tx: Tables, root: Message) -> None:
         known = tx.blocks.get(part.cid)
         if known is None or not known.refs:
             tx.trash.put(Trash(cid=part.cid))
+
+
+def want(tx: Tables, row: Pickup, now: Instant) -> None:
+    """A waiting pickup becomes due."""
+    tx.pickups.put(pickup.on_called(row, now))
+    peer = tx.peers.get(row.owner, row.sender) or Peer(owner=row.owner, did=row.sender)
+    tx.peers.put(peers.on_wanted(peer, now))
+
+
+def make_room(tx: Tables, owner: Key, now: Instant) -> int:
+    """What waited only for room is picked up, as far as there is room now; how many."""
+    account = ledger.account(tx, owner)
+    room, count = account.limit - inbox.used(account), 0
+    for row in list(islice(tx.pickups.by("full", owner), 256)):
+        if inbox.needed(row.size) <= room:
+            room -= inbox.needed(row.size)
+            count += 1
+            want(tx, row, now)
+    return count

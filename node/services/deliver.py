@@ -154,6 +154,11 @@ class Deliverer:
         )
         if row is None or speaker is None:
             return None
+        if did == owner:  # its own, unlisted contact: reached without a look-up
+            own = record.decode(speaker.record).claim
+            return _Round(
+                owner=speaker, peer=row, record=own, at=own.endpoint(self._core.config.origin)
+            )
         known = None if row.record is None else record.decode(row.record).claim
         if known is None and row.origin is None:
             raise Unreachable("it is not known where to reach this address", reason="no-origin")

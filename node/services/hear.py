@@ -9,7 +9,7 @@ from itertools import islice
 
 from node import limits
 from node.errors import Conflict, Unverified
-from node.machines import outbox
+from node.machines import inbox, outbox
 from node.machines.rows import Delivery, Errand, Owner, Peer, Withdrawn
 from node.objects import notification, record
 from node.objects.answer import ACCEPTED, Answer, encode, encode_poll, refused
@@ -175,7 +175,7 @@ def _concerns(tx: Tables, claim: Retraction) -> bool:
 
 def _withdraw(tx: Tables, gone: Retraction, block: bytes, now: Instant) -> Answer:
     mail = arrive.mail_of(tx, gone.to, gone.message, gone.sender)
-    if mail is not None and mail.state in ("new", "read", "deleted"):
+    if mail is not None and inbox.was_here(mail):
         return receipt_answer(the_owner(tx, gone.to), gone.sender, gone.message, now)
     pickup = tx.pickups.get(gone.to, gone.sender, gone.message)
     if pickup is not None:

@@ -4,15 +4,14 @@ Messages are named by number, by CID, or by the last characters of a CID (eight 
 """
 
 from collections.abc import AsyncIterator
-from itertools import islice
 
 from node.encoding import cid as cids
 from node.encoding import names
 from node.encoding.cid import Cid
 from node.errors import Absent, Malformed, NoContact, Refused, Usage
-from node.machines import inbox, pickup
+from node.machines import inbox
 from node.machines import peer as peers
-from node.machines.rows import Held, Mail, Owner, Peer, Pickup, Sent
+from node.machines.rows import Held, Mail, Owner, Peer, Sent
 from node.mail.scan import Scan, scan
 from node.objects import content, message, notification
 from node.objects.introduction import INTRODUCTION
@@ -198,8 +197,8 @@ class Mailbox:
                     reason="failed",
                     next="ask the sender to send it again",
                 )
-            ledger.check_room(ledger.account(tx, owner.owner), wanted.size)
-            want(tx, wanted, now)
+            ledger.check_room(ledger.account(tx, owner.owner), inbox.needed(wanted.size))
+            arrive.want(tx, wanted, now)
 
         await self._core.db.transact(work)
         self._core.incoming.ring()
@@ -212,7 +211,7 @@ class Mailbox:
             rows = {row.n: row for row in (find_mail(tx, owner.owner, ref) for ref in refs)}
             for row in rows.values():
                 _delete(tx, row)
-            make_room(tx, owner.owner, now)
+            arrive.make_room(tx, owner.owner, now)
             return sorted(rows)
 
         numbers = await self._core.db.transact(work)
@@ -303,25 +302,6 @@ class Mailbox:
         return await self._core.db.transact(work)
 
 
-def want(tx: Tables, row: Pickup, now: Instant) -> None:
-    """A waiting pickup becomes due."""
-    tx.pickups.put(pickup.on_called(row, now))
-    peer = tx.peers.get(row.owner, row.sender) or Peer(owner=row.owner, did=row.sender)
-    tx.peers.put(peers.on_wanted(peer, now))
-
-
-def make_room(tx: Tables, owner: Key, now: Instant) -> int:
-    """What waited only for room is picked up, as far as there is room now; how many."""
-    account = ledger.account(tx, owner)
-    room, count = account.limit - inbox.used(account), 0
-    for row in list(islice(tx.pickups.by("full", owner), 256)):
-        if row.size <= room:
-            room -= row.size
-            count += 1
-            want(tx, row, now)
-    return count
-
-
 def _delete(tx: Tables, row: Mail) -> None:
     if row.stored:
         for name in (*row.parts, row.message):
@@ -331,7 +311,8 @@ def _delete(tx: Tables, row: Mail) -> None:
     wanted = tx.pickups.get(row.owner, row.sender, row.message)
     if wanted is not None:
         tx.pickups.delete(wanted)
-    tx.mails.put(row.but(state="deleted", stored=0, parts=(), key=b"", subject=None))
+    missed = not inbox.was_here(row)
+    tx.mails.put(row.but(state="deleted", stored=0, parts=(), key=b"", subject=None, missed=missed))
 
 
 def _take(tx: Tables, slot: Held, now: Instant) -> None:

@@ -61,7 +61,7 @@ class Sweeper:
 
     def _due(self, tx: Tables, now: Instant) -> bool:
         """One bounded round; whether there may be more."""
-        rounds = (self._expire, self._end_grace, self._forget)
+        rounds = (self._expire, self._end_grace, self._forget, self._make_room)
         return max(work(tx, now) for work in rounds) >= AT_ONCE
 
     def _expire(self, tx: Tables, now: Instant) -> int:
@@ -107,6 +107,13 @@ class Sweeper:
 
         if names:
             self._core.db.apply(work)
+
+    def _make_room(self, tx: Tables, now: Instant) -> int:
+        """What waits only for room is picked up, however the room was made."""
+        waiting = {row.owner for row in islice(tx.pickups.by("full"), AT_ONCE)}
+        if sum(arrive.make_room(tx, owner, now) for owner in sorted(waiting)):
+            self._core.incoming.ring()
+        return 0
 
     async def _empty_trash(self) -> None:
         """Files that no row needs are removed, one at a time, under the files' lock."""

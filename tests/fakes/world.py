@@ -288,6 +288,18 @@ class Machine:
             await TableStore(store).transact(lambda tx: _forgot(tx, lost))
             nursery.cancel_scope.cancel()
 
+    async def another(self, name: str) -> Owner:
+        """A second owner on the same node."""
+        made = await owners.make(
+            self.on.core.db,
+            self.randomness,
+            name=name,
+            endpoints=(Endpoint(origin=self.origin),),
+            now=self.clock.now(),
+            quota=self.config.quota,
+        )
+        return made.owner
+
     # --- what a person does --------------------------------------------------------------
 
     def owner(self, name: str | None = None) -> Owner:
@@ -327,14 +339,13 @@ class Machine:
         return (await self.on.submission.small(me, [content], options))[0]
 
     def state(self, message: Cid, to: Key) -> str:
-        me = self.owner().owner
         for row in self.on.core.db.read(lambda tx: list(tx.owners.scan())):
             got = self.on.core.db.read(
                 lambda tx, row=row: tx.deliveries.get(row.owner, message, to)  # type: ignore[misc]
             )
             if got is not None:
                 return str(got.state)
-        raise AssertionError(f"no delivery of {message!r} by {me!r}")
+        raise AssertionError(f"no delivery of {message!r}")
 
     def inbox(self, owner: str | None = None) -> list[tuple[int, bytes, str]]:
         me = self.owner(owner).owner

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from node import limits
 from node.machines import inbox, pickup
-from node.machines.inbox import Accept, Known, Lane, Taken, Unreadable, Verdict, Wait
+from node.machines.inbox import Accept, Declined, Known, Lane, Taken, Unreadable, Verdict, Wait
 from node.machines.rows import Account, Mail, Pickup, Withdrawn
 from node.objects.notification import Notification
 from node.units import DAY, GIB, MIB, SECOND, Instant
@@ -73,7 +73,8 @@ WANTED = make.pickup_row()
 WAITING = make.pickup_row(state="waiting", reason="waiting")
 BROKEN = make.pickup_row(failures=3)
 LARGE = {"size": limits.ASK_OVER + 1}
-FULL = Account(owner=BOB.key, limit=100, inbox=77)
+FULL = Account(owner=BOB.key, limit=77 + inbox.needed(23), inbox=77)
+MISSED = make.mail_row(state="deleted", missed=True)
 
 
 @pytest.mark.parametrize(
@@ -83,6 +84,8 @@ FULL = Account(owner=BOB.key, limit=100, inbox=77)
         ({}, NEW, None, None, ROOM, Known()),
         ({}, make.mail_row(state="read"), None, None, ROOM, Known()),
         ({}, make.mail_row(state="deleted"), None, None, ROOM, Known()),
+        ({}, MISSED, None, None, ROOM, Declined()),
+        ({}, MISSED, GONE, None, ROOM, Taken()),
         ({}, NEW, GONE, None, ROOM, Known()),
         ({}, NEW, None, BROKEN, FULL, Known()),
         ({}, None, GONE, None, ROOM, Taken()),
