@@ -12,12 +12,13 @@ from node.config import size
 from node.encoding import cid as cids
 from node.encoding import names
 from node.encoding.cid import Cid
-from node.errors import Absent, Malformed, NoContact, NotYet, Usage
+from node.errors import Absent, Malformed, NoContact, NotYet, Usage, WillcallError
 from node.machines.rows import Mail, Owner, Peer, Sent
 from node.mail import mbox
 from node.objects.record import Endpoint
 from node.ports import Tables
 from node.services import mailbox, meet, owners, views
+from node.services.ledger import account, check_room
 from node.services.mailbox import Contents, Mailbox
 from node.services.node import Node
 from node.services.submit import Terms, is_small
@@ -32,8 +33,8 @@ GROUP = ByteCount(4 * MIB)
 """Content gathered before one transaction: hundreds of list mails, and little memory."""
 TOGETHER = 256
 """Messages of one transaction."""
-MBOX = ByteCount(64 * GIB)
-"""The largest mbox: it is streamed, so its size costs time, not memory."""
+UPLOAD = ByteCount(64 * GIB)
+"""The largest upload, an mbox: it is streamed, so its size costs time, not memory."""
 
 
 class LocalCalls:
@@ -178,7 +179,9 @@ class LocalCalls:
         return Terms(to=tuple(row.did for row in rows), keep=keep, keep_sent=keep_sent)
 
     async def _send(self, call: Call) -> Any:
-        length, chunks = call.stream(ByteCount(self._core.config.message))
+        # The declared size is enough to refuse it, in the words of a person.
+        length, chunks = call.stream(UPLOAD)
+        self._node.submission.check_size(length)
         terms = await self._terms(call)
         if is_small(length):
             content = b"".join([chunk async for chunk in chunks])
@@ -209,27 +212,38 @@ class LocalCalls:
         return self._core.db.read(work)
 
     async def _mbox(self, call: Call) -> Any:
-        _, chunks = call.stream(MBOX)
+        length, chunks = call.stream(UPLOAD)
         terms = await self._terms(call)
+        self._core.db.read(lambda tx: check_room(account(tx, call.owner.owner), length))
         made: list[Cid] = []
+        try:
+            await self._submit_all(call.owner, chunks, terms, made)
+        except WillcallError as error:
+            if made:
+                error.args = (f"{error.text} (the {len(made)} messages before are sent)",)
+                error.text = error.args[0].replace("; nothing was stored", "")
+            raise
+        return [await self._document(call.owner, each) for each in made]
+
+    async def _submit_all(
+        self, owner: Owner, chunks: AsyncIterator[bytes], terms: Terms, made: list[Cid]
+    ) -> None:
+        """Submits every message of an mbox; `made` tells how far it came."""
         group: list[bytes] = []
         async for content in _split(chunks, self._core.config.message):
             self._node.submission.check_size(len(content))
             if not is_small(len(content)):
-                made += await self._submit(call.owner, group, terms)
+                made += await self._submit(owner, group, terms)
                 made.append(
-                    await self._node.submission.large(
-                        call.owner, _whole(content), len(content), terms
-                    )
+                    await self._node.submission.large(owner, _whole(content), len(content), terms)
                 )
                 group = []
                 continue
             group.append(content)
             if len(group) == TOGETHER or sum(map(len, group)) > GROUP:
-                made += await self._submit(call.owner, group, terms)
+                made += await self._submit(owner, group, terms)
                 group = []
-        made += await self._submit(call.owner, group, terms)
-        return [await self._document(call.owner, each) for each in made]
+        made += await self._submit(owner, group, terms)
 
     async def _submit(self, owner: Owner, group: list[bytes], terms: Terms) -> list[Cid]:
         return await self._node.submission.small(owner, group, terms) if group else []

@@ -4,6 +4,7 @@ import base64
 import http.client
 import json
 import re
+import time
 from typing import Any
 
 import pytest
@@ -102,15 +103,17 @@ def test_no_bounce_is_ever_made(make: Make) -> None:
     for message in gone:
         local.post("retract", message)
     over = [sends("ben", f"expired {n}", keep=1_000) for n in range(20)]
+    end = time.time() + 1.1
     anna.stop()
     ben.start()
+    until(lambda: time.time() > end)
     anna.start()  # it sweeps what expired
     for message in over:
         anna.settled(message, "expired")
     for message in gone:
         anna.settled(message, "retracted")
     assert "not confirmed" in anna.says("status", over[0])
-    assert [row["subject"] for row in ben.arrived(40)] == [f"good {n}" for n in range(40)]
+    assert {row["subject"] for row in ben.arrived(40)} == {f"good {n}" for n in range(40)}
     assert anna.json("inbox") == []
     assert carol.json("inbox") == []
     assert len(anna.json("sent")) == 110
