@@ -108,7 +108,13 @@ class Local:
         return self._json("POST", (word,), query, data, size, progress)
 
     def _json(self, *call: Any) -> Any:
-        return json.loads(b"".join(self._call(*call)))
+        body = b"".join(self._call(*call))
+        try:
+            return json.loads(body)
+        except ValueError as error:
+            raise Unreachable(
+                "the node's answer makes no sense", next="willcall version"
+            ) from error
 
     def stream(self, *words: str) -> Iterator[bytes]:
         """The bytes of an answer, piece by piece; an error before the first of them."""

@@ -96,7 +96,10 @@ def _work(parse: Parse, content: bytes, out: Connection) -> None:
     if sys.platform == "linux":
         room = MEMORY + 8 * len(content)
         resource.setrlimit(resource.RLIMIT_AS, (room, room))
-    made = parse(content)
+    try:
+        made = parse(content)
+    except (MemoryError, RecursionError):
+        return  # no trace on a reader's screen: that nothing came says it
     out.send_bytes(str(len(made)).encode())
     for each in made:
         out.send_bytes(each)

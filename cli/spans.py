@@ -13,7 +13,7 @@ def millis(text: str) -> int:
     Raises:
         Usage: anything else.
     """
-    found = re.fullmatch(r"(\d{1,9})([smhdw])", text.strip())
+    found = re.fullmatch(r"([0-9]{1,9})([smhdw])", text.strip())
     if found is None or not int(found[1]):
         raise Usage(f"{text[:40]!r} is no length of time", next="write it like 30d, 12h or 45m")
     return int(found[1]) * UNITS[found[2]]

@@ -5,7 +5,9 @@ import os
 from pathlib import Path
 
 import pytest
+from nacl.signing import SigningKey
 
+from node.encoding import names
 from tests.e2e.conftest import Make
 from tests.e2e.homes import Home, until
 
@@ -112,7 +114,6 @@ def test_mail_waits_for_room(make: Make) -> None:
     first, second = (anna.send("small", bytes(600_000)) for _ in range(2))
     inbox = ben.local("small")
     until(lambda: sorted(r["state"] for r in inbox.get("inbox")) == ["new", "waiting"])
-    states = {anna.states(message)[0] for message in (first, second)}
     until(lambda: {anna.states(m)[0] for m in (first, second)} == {"confirmed", "held"})
     waiting = next(row for row in inbox.get("inbox") if row["state"] == "waiting")
     there = next(row for row in inbox.get("inbox") if row["state"] == "new")
@@ -121,7 +122,7 @@ def test_mail_waits_for_room(make: Make) -> None:
     assert "delete" in said["next"]
     ben.json("--owner", "small", "delete", str(there["n"]))
     anna.settled(waiting["message"], "confirmed")
-    assert [row["state"] for row in inbox.get("inbox")] == ["new"], states
+    assert [row["state"] for row in inbox.get("inbox")] == ["new"]
 
 
 def meet_inside(home: Home, owner: str) -> None:
@@ -132,13 +133,9 @@ def meet_inside(home: Home, owner: str) -> None:
 @pytest.mark.slow
 def test_many_addressees_fit_a_command(make: Make) -> None:
     """Three hundred addresses of strangers: more than a request line usually takes."""
-    from node.encoding import names
-
     anna = make("anna")
     anna.start()
     did = anna.json("whoami")["did"]
-    from nacl.signing import SigningKey
-
     keys = [bytes(SigningKey(bytes([n % 256, n // 256]) * 16).verify_key) for n in range(300)]
     to = ",".join(f"{names.did(key)}@127.0.0.1:9" for key in keys)
     sent = anna.json("send", "--to", to, "-m", "to all of you")
