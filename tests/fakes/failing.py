@@ -57,5 +57,9 @@ class FailingKv:
         """The next write fails."""
         self._at, self._times, self._after = self.writes + 1, 1, after
 
+    def heal(self) -> None:
+        """No write fails any more."""
+        self._at = None
+
     def close(self) -> None:
         self.inner.close()

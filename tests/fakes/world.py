@@ -10,6 +10,7 @@ from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+import msgspec
 import trio
 
 from node.config import Capacity, Config, Network, Pickup, Retention
@@ -384,6 +385,14 @@ class World:
     async def back(self, machine: Machine) -> None:
         await machine.gone()
         await self.nursery.start(machine.live)
+
+    def move(self, machine: Machine, origin: str) -> None:
+        """A machine that is off will come back elsewhere."""
+        del self.net.machines[machine.origin]
+        network = msgspec.structs.replace(machine.config.network, listen=origin)
+        machine.config = msgspec.structs.replace(machine.config, network=network)
+        machine.origin = origin
+        self.net.machines[origin] = machine
 
     async def off(self, machine: Machine) -> None:
         machine.crash()

@@ -196,6 +196,8 @@ class _Run:
         found = await machine.complaints(resting=False)
         self.report.broken += [f"{name} after a crash: {each}" for each in found]
         await trio.sleep(self.random.choice([0.0, 1.0, 60.0, HOUR, DAY, 4 * DAY]))
+        # On a broken disk a node does not start, and says so; here it has been mended.
+        machine.kv.heal()
         await self.world.back(machine)
         self.say(f"{name} is back")
 
@@ -376,11 +378,16 @@ def _count(body: bytes) -> int:
 
 
 def _mails(tx: Tables, owner: Key, message: Cid, sender: Key) -> list[Mail]:
-    return list(tx.mails.by("message", owner, message, sender))
+    return [row for row in _called(tx, owner, message) if row.sender == sender]
+
+
+def _called(tx: Tables, owner: Key, message: Cid) -> list[Mail]:
+    # Not by the alias, which holds one row by its nature: twice is what is looked for.
+    return [r for r in tx.mails.by("tail", owner, message[-4:]) if r.message == message]
 
 
 def _is_here(tx: Tables, owner: Key, message: Cid) -> bool:
-    rows = list(tx.mails.by("message", owner, message))
+    rows = _called(tx, owner, message)
     if any(row.state == "deleted" for row in rows):
         return True
     block = tx.blocks.get(message)
