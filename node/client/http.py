@@ -220,12 +220,18 @@ def _is_plain(where: str) -> bool:
 
 def _outgoing(endpoint: Endpoint, request: Request) -> httpx.Request:
     host, port = origin.split(endpoint.origin)
-    url = httpx.URL(
-        scheme="http" if _is_plain(endpoint.origin) else "https",
-        host=host,
-        port=port,
-        raw_path=request.path.encode("ascii"),
-    )
+    try:
+        url = httpx.URL(
+            scheme="http" if _is_plain(endpoint.origin) else "https",
+            host=host,
+            port=port,
+            raw_path=request.path.encode("ascii"),
+        )
+        _ = url.host  # httpx decodes A-labels where it needs the name: here, not later
+    except (UnicodeError, httpx.InvalidURL) as error:
+        # A peer chose this name: an A-label that is none must end one call, not the node.
+        text = f"{endpoint.origin} is no name that can be looked up."
+        raise Unreachable(text, reason="dns") from error
     # No compression: a bomb unpacks to a thousand times what was counted.
     headers = [("User-Agent", AGENT), ("Accept-Encoding", "identity")]
     if request.method in ("POST", "PUT"):

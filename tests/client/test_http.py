@@ -465,3 +465,15 @@ async def test_client_and_server_understand_each_other() -> None:
     assert post[b"content-length"] == b"0"
     assert put[b"content-type"] == DAG_CBOR.encode()
     assert len({scope["client"] for scope in heard}) == 1
+
+
+async def test_a_name_that_is_no_a_label_ends_one_call_and_nothing_else() -> None:
+    exchange = HttpExchange(Allowed(loopback=True))
+    with pytest.raises(Unreachable) as caught:
+        await exchange.exchange(
+            Endpoint(origin="xn--0:443"),
+            Request(method="GET", path="/v1/owners/x"),
+            limit=ByteCount(100),
+            deadline=Millis(1000),
+        )
+    assert caught.value.reason == "dns"
