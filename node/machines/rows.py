@@ -27,7 +27,8 @@ class Node(Row, frozen=True, kw_only=True, omit_defaults=True):
 
     Attributes:
         schema: the version of the rows in this store.
-        last_clock: a recent wall clock, to notice that it stepped while the node was down.
+        last_clock: a recent wall clock that was believed, to notice that it stepped while the
+            node was down; seen_clock: the same, believed or not: rows may be due as late as that.
         owners: how many owners there are (order of `owner list`).
     """
 
@@ -36,6 +37,7 @@ class Node(Row, frozen=True, kw_only=True, omit_defaults=True):
     capability: bytes
     invite: bytes
     last_clock: Instant = Instant(0)
+    seen_clock: Instant = Instant(0)
     owners: int = 0
 
 
@@ -214,10 +216,11 @@ class Delivery(Row, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Errand(Row, frozen=True, kw_only=True, omit_defaults=True):
-    """A receipt or retraction that `owner` still has to tell `to`.
+    """A receipt, retraction or changed record that `owner` still has to tell `to`.
 
     Attributes:
-        kind: `receipt` or `retraction`.
+        kind: `receipt`, `retraction` or `record`.
+        message: which; for a record, its own name.
         block: the signed retraction; a receipt is signed anew for what is owed together.
     """
 

@@ -4,7 +4,7 @@ from itertools import islice
 
 from node.machines import inbox, pickup
 from node.machines import peer as peers
-from node.machines.rows import Mail, Peer, Pickup, Trash
+from node.machines.rows import Draft, Mail, Peer, Pickup, Trash
 from node.objects.message import Message
 from node.ports import Tables
 from node.services import ledger
@@ -79,3 +79,13 @@ def make_room(tx: Tables, owner: Key, now: Instant) -> int:
             count += 1
             want(tx, row, now)
     return count
+
+
+def abandon(tx: Tables, draft: Draft) -> None:
+    """Forgets a draft that was not finished; its files go to the trash."""
+    stored = tx.drafts.get(draft.owner, draft.key)
+    for part in stored.parts if stored is not None else ():
+        block = tx.blocks.get(part)
+        if block is None or not block.refs:
+            tx.trash.put(Trash(cid=part))
+    tx.drafts.delete(draft)

@@ -25,6 +25,8 @@ T = TypeVar("T")
 
 QUICK = Millis(20 * SECOND)
 """For a call with a small answer: a far and busy node, twice."""
+PROBLEM_SIZE = 4096
+"""Bytes of a problem document that are looked at: a sentence and a word."""
 SLOW = Millis(120 * SECOND)
 """For blocks: 16 MiB at about 1 Mbit/s."""
 
@@ -75,6 +77,14 @@ class Calls:
                 reason="wrong-record",
             )
         return signed
+
+    async def record(self, at: Endpoint, did: Key, block: bytes) -> None:
+        """Tells a contact the newest record of `did`; fine if it knows a newer one already."""
+        request = Request(method="PUT", path=f"/v1/records/{names.z(did)}", body=block)
+        response = await self._exchange.exchange(at, request, limit=limits.RECORD, deadline=QUICK)
+        if response.status not in (204, 409):
+            _body(at, response)
+            raise Answered(f"{at.origin} answered {response.status} to a record")
 
     async def block(self, at: Endpoint, name: Cid, ticket: bytes | None) -> bytes:
         """One block, whose hash was checked.
@@ -146,9 +156,11 @@ def _body(at: Endpoint, response: Response) -> bytes:
 
 
 def _problem_word(response: Response) -> str | None:
+    if len(response.body) > PROBLEM_SIZE:
+        return None
     try:
         problem = msgspec.json.decode(response.body, type=dict[str, object])
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     word = problem.get("reason")
     return word if isinstance(word, str) and word.isascii() and len(word) <= 32 else None

@@ -44,6 +44,7 @@ class Core:
         arrivals: rung when mail has arrived.
         keeping: files that a task needs though no row does yet; files_lock: held to change it
             or to remove a file, so that the two can't cross.
+        drafting: keys of large messages that are being submitted now.
         note: called with a line for the operator.
     """
 
@@ -57,6 +58,7 @@ class Core:
     incoming: Bell = field(default_factory=Bell)
     arrivals: Bell = field(default_factory=Bell)
     keeping: Counter[bytes] = field(default_factory=Counter)
+    drafting: set[bytes] = field(default_factory=set)
     files_lock: trio.Lock = field(default_factory=trio.Lock)
     note: Callable[[str], None] = lambda _line: None
 

@@ -1,7 +1,7 @@
 """Delivery: everything that is owed to peers goes out, peer by peer.
 
     due peers → one round for each, at most 32 at a time:
-      greet (a new origin) · introduce · receipts · retractions · notifications · poll
+      greet (a new origin) · introduce · receipts · retractions · record · notifications · poll
     answered → the next due instant; not answered → a longer pause for the whole peer
 
 Before a notification leaves, its rows are durable as *announced*, so that its receipt
@@ -22,7 +22,7 @@ from node.machines import outbox, retry
 from node.machines import peer as peers
 from node.machines.rows import Delivery, Errand, Owner, Peer, Sent
 from node.objects import notification, record
-from node.objects.answer import Answer, PollAnswer, refused
+from node.objects.answer import ACCEPTED, Answer, PollAnswer, refused
 from node.objects.introduction import POLL, Poll
 from node.objects.notification import Notification
 from node.objects.receipt import RECEIPT, Receipt
@@ -123,6 +123,7 @@ class Deliverer:
                 found = await self._introduce(found)
             await self._receipts(found)
             await self._retractions(found)
+            await self._records(found)
             await self._notifications(found)
             if found.peer.poll_at is not None and found.peer.poll_at <= self._core.now():
                 await self._poll(found)
@@ -228,6 +229,18 @@ class Deliverer:
             return list(islice((row for row in due if row.kind == kind), limits.BATCH))
 
         return await self._core.db.transact(work)
+
+    async def _records(self, found: _Round) -> None:
+        """Our record has changed since this contact was told."""
+        owed = await self._errands(found, "record")
+        if not owed:
+            return
+        try:
+            await self._calls.record(found.at, found.owner.owner, found.owner.record)
+        except Answered as error:
+            self._told(owed, refused(error.reason))
+        else:
+            self._told(owed, ACCEPTED)
 
     def _told(self, owed: Sequence[Errand], answer: Answer) -> None:
         now, jitter = self._core.now(), self._core.jitter()
@@ -358,7 +371,7 @@ class Deliverer:
             block = POLL.sign(asked, found.owner.signing)
             answer = await self._calls.poll(found.at, block)
             if not isinstance(answer, PollAnswer):
-                self._polled(found, since)
+                self._not_polled(found)
                 return
             for signed in answer.batches:
                 await self._admission.polled(signed, found.peer.did, found.at.origin)
@@ -368,6 +381,17 @@ class Deliverer:
             self._polled(found, since)
             if more:
                 await trio.sleep(0.001)  # `issued` must grow
+
+    def _not_polled(self, found: _Round) -> None:
+        """Refused for a clock, ours or theirs: what this poll was to say is still to be said."""
+        later = Instant(self._core.now() + HOUR)
+
+        def work(tx: Tables) -> None:
+            row = tx.peers.get(found.owner.owner, found.peer.did)
+            if row is not None:
+                tx.peers.put(row.but(poll_at=later))
+
+        self._core.db.apply(work)
 
     def _polled(self, found: _Round, since: Instant) -> None:
         every = retry.moved(limits.POLL_EVERY, self._core.jitter())

@@ -205,17 +205,18 @@ def reopen(
 ) -> None:
     """A restored recipient: what it confirmed and forgot waits for it again."""
     memory, start = lost
-    rows = list(tx.deliveries.by("received", owner, to, after=memory - 1, until=start - 1))
-    for before in rows:
+    after = None if memory == 0 else memory - 1
+    until = max(start - 1, 0)
+    for before in list(tx.deliveries.by("received", owner, to, after=after, until=until)):
         sent = tx.sent.get(owner, before.message)
         if sent is None or sent.charge not in ("waiting", "grace"):
             continue
         account = ledger.account(tx, owner)
         stamp = ledger.next_stamp(account, now)
-        after = outbox.on_lost(before, memory, start, stamp, now)
-        if after != before:
+        opened = outbox.on_lost(before, memory, start, stamp, now)
+        if opened != before:
             tx.accounts.put(account.but(stamp=stamp))
-            ledger.change(tx, before, after, now, keep_sent=keep_sent)
+            ledger.change(tx, before, opened, now, keep_sent=keep_sent)
     ledger.owe(tx, owner, to, now, now)
 
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 from node import limits
 from node.crypto import tokens
-from node.encoding import names, origin
+from node.encoding import cid, names, origin
 from node.encoding import text as texts
 from node.errors import Conflict, Malformed, NoContact, Unverified, Usage
 from node.machines import peer as peers
-from node.machines.rows import Invite, Owner, Peer
+from node.machines.rows import Errand, Invite, Owner, Peer
 from node.objects import record
 from node.objects.answer import ACCEPTED, HELD, Answer, refused
 from node.objects.introduction import INTRODUCTION, Introduction
@@ -156,6 +156,16 @@ def _numbered(tx: Tables, row: Peer) -> str:
     while f"contact-{count}" in taken:
         count += 1
     return f"contact-{count}"
+
+
+def tell_record(tx: Tables, owner: Owner, now: Instant) -> None:
+    """The owner's record has changed: every contact is told."""
+    name = cid.of_object(owner.record)
+    for row in list(tx.peers.by("named", owner.owner)):
+        if not row.blocked:
+            told = Errand(owner=owner.owner, to=row.did, kind="record", message=name, next_at=now)
+            tx.errands.put(told)
+            tx.peers.put(peers.on_owed(row, now, now))
 
 
 def find(tx: Tables, owner: Key, text: str) -> Peer:

@@ -9,7 +9,7 @@ from node.config import Config
 from node.machines.rows import Owner
 from node.objects.record import Endpoint
 from node.ports import Clock, Database, Exchange, Files, Randomness, Tables
-from node.services import owners
+from node.services import meet, owners
 from node.services.admit import Admission
 from node.services.calls import Calls
 from node.services.core import Core
@@ -44,7 +44,10 @@ class Node:
 
         def work(tx: Tables) -> None:
             for row in list(tx.owners.scan()):
-                tx.owners.put(owners.moved(row, endpoints, now))
+                moved = owners.moved(row, endpoints, now)
+                tx.owners.put(moved)
+                if moved != row:
+                    meet.tell_record(tx, moved, now)
                 _poll_contacts(tx, row, now)
 
         await self.core.db.transact(work)

@@ -16,12 +16,11 @@ from node.crypto import tokens
 from node.encoding import cid as cids
 from node.encoding.cid import Cid
 from node.errors import TooLarge, Usage
-from node.machines import rows
 from node.machines.rows import Delivery, Draft, Owner, Sent
 from node.objects import content
 from node.objects.message import Part, fits_body
 from node.ports import Tables
-from node.services import ledger
+from node.services import arrive, ledger
 from node.services.core import Core
 from node.units import Instant, Key
 
@@ -117,8 +116,10 @@ class Submission:
         self._check(terms, ())
         self.check_size(size)
         now = self._core.now()
-        draft = await self._begin(owner, size)
+        draft = Draft(owner=owner.owner, key=self._core.randomness.bytes(32))
+        self._core.drafting.add(draft.key)
         try:
+            await self._begin(draft, size)
             parts = await self._write_parts(owner, draft, chunks, size)
             root = content.seal_root(draft.key, owner.owner, now, size, parts, owner.signing)
             message = cids.of_object(root)
@@ -127,20 +128,18 @@ class Submission:
             )
             await self._core.db.transact(lambda tx: self._finish(tx, owner, draft, sealed, terms))
         finally:
+            self._core.drafting.discard(draft.key)
             # After `_finish` there is no draft any more, and this does nothing.
-            self._core.db.apply(lambda tx: abandon(tx, draft))
+            self._core.db.apply(lambda tx: arrive.abandon(tx, draft))
         self._core.outgoing.ring()
         return message
 
-    async def _begin(self, owner: Owner, size: int) -> Draft:
-        draft = Draft(owner=owner.owner, key=self._core.randomness.bytes(32))
-
+    async def _begin(self, draft: Draft, size: int) -> None:
         def work(tx: Tables) -> None:
-            ledger.check_room(ledger.account(tx, owner.owner), size)
+            ledger.check_room(ledger.account(tx, draft.owner), size)
             tx.drafts.put(draft)
 
         await self._core.db.transact(work)
-        return draft
 
     async def _write_parts(
         self, owner: Owner, draft: Draft, chunks: AsyncIterator[bytes], size: int
@@ -196,19 +195,9 @@ class Submission:
 
         def work(tx: Tables) -> None:
             for draft in list(tx.drafts.scan()):
-                abandon(tx, draft)
+                arrive.abandon(tx, draft)
 
         await self._core.db.transact(work)
-
-
-def abandon(tx: Tables, draft: Draft) -> None:
-    """Forgets a draft that was not finished; its files go to the trash."""
-    stored = tx.drafts.get(draft.owner, draft.key)
-    for part in stored.parts if stored is not None else ():
-        block = tx.blocks.get(part)
-        if block is None or not block.refs:
-            tx.trash.put(rows.Trash(cid=part))
-    tx.drafts.delete(draft)
 
 
 def _sent(

@@ -9,13 +9,13 @@ from itertools import islice
 import trio
 
 from node import limits
+from node.errors import StoreFailed
 from node.machines import clock, outbox
-from node.machines import peer as peers
-from node.machines.rows import Trash
+from node.machines.rows import Peer, Trash
 from node.ports import Tables
 from node.services import arrive, ledger
 from node.services.core import Core
-from node.units import Instant
+from node.units import HOUR, Instant
 
 EVERY = 60.0
 """Seconds between looks at the clock."""
@@ -30,14 +30,17 @@ class Sweeper:
 
     def __init__(self, core: Core, every: float = EVERY) -> None:
         self._core, self._every = core, every
-        last = core.db.read(lambda tx: tx.node().last_clock)
-        self._guard = clock.on_start(core.now(), core.clock.steady(), last)
+        node = core.db.read(lambda tx: tx.node())
+        self._guard = clock.on_start(core.now(), core.clock.steady(), node.last_clock)
         self._folder = 0
 
     async def run(self) -> None:
         """Sweeps until cancelled."""
         while True:
-            await self.once()
+            try:
+                await self.once()
+            except StoreFailed as error:
+                self._core.note(f"sweeping pauses: {error.text}")
             await trio.sleep(self._every)
 
     async def once(self) -> None:
@@ -51,17 +54,19 @@ class Sweeper:
         await self._empty_trash()
 
     def _look(self, now: Instant) -> None:
-        before = self._guard
-        self._guard = clock.on_look(before, now, self._core.clock.steady())
-        if now < before.wall - limits.CLOCK_STEP:
+        self._guard = clock.on_look(self._guard, now, self._core.clock.steady())
+        node = self._core.db.read(lambda tx: tx.node())
+        if now < node.seen_clock - limits.CLOCK_STEP:
             self._core.db.apply(lambda tx: rewind(tx, now))
             self._core.outgoing.ring()
-        # Not synced for its own sake: losing it only makes the next start less careful.
-        self._core.db.apply(lambda tx: tx.put_node(tx.node().but(last_clock=now)))
+            self._core.incoming.ring()
+        believed = now if clock.believed(self._guard) else node.last_clock
+        if max(abs(now - node.seen_clock), abs(believed - node.last_clock)) >= HOUR:
+            self._core.db.apply(lambda tx: _note_clock(tx, now, believed))
 
     def _due(self, tx: Tables, now: Instant) -> bool:
         """One bounded round; whether there may be more."""
-        rounds = (self._expire, self._end_grace, self._forget, self._make_room)
+        rounds = (self._expire, self._end_grace, self._forget, self._make_room, self._abandon)
         return max(work(tx, now) for work in rounds) >= AT_ONCE
 
     def _expire(self, tx: Tables, now: Instant) -> int:
@@ -115,6 +120,13 @@ class Sweeper:
             self._core.incoming.ring()
         return 0
 
+    def _abandon(self, tx: Tables, _now: Instant) -> int:
+        """Drafts whose task is gone: the disk failed it, and then its cleaning up."""
+        left = [draft for draft in tx.drafts.scan() if draft.key not in self._core.drafting]
+        for draft in left:
+            arrive.abandon(tx, draft)
+        return 0
+
     async def _empty_trash(self) -> None:
         """Files that no row needs are removed, one at a time, under the files' lock."""
         core = self._core
@@ -131,21 +143,33 @@ class Sweeper:
                 core.db.apply(lambda tx, row=row: tx.trash.delete(row))  # type: ignore[misc]
 
 
+def _note_clock(tx: Tables, now: Instant, believed: Instant) -> None:
+    # Not synced for its own sake: losing it only makes the next start less careful.
+    tx.put_node(tx.node().but(last_clock=believed, seen_clock=now))
+
+
 def rewind(tx: Tables, now: Instant) -> None:
     """The clock went back: what was put off into a future that is gone is due again."""
-    far = Instant(now + 2 * limits.HELD_RETRY)
     for peer in list(tx.peers.scan()):
-        if peer.wake_at is not None:
-            tx.peers.put(peers.on_owed(peer.but(silent=0), now, now))
+        tx.peers.put(_sooner(peer, now))
     for row in list(tx.deliveries.by("until")):
-        if row.next_at is not None and row.next_at > far:
-            tx.deliveries.put(row.but(next_at=now))
+        if row.next_at is not None:
+            tx.deliveries.put(row.but(next_at=min(row.next_at, now)))
     for errand in list(tx.errands.scan()):
-        if errand.next_at > far:
-            tx.errands.put(errand.but(next_at=now))
+        tx.errands.put(errand.but(next_at=min(errand.next_at, now)))
     for pickup in list(tx.pickups.scan()):
-        if pickup.next_at is not None and pickup.next_at > far:
-            tx.pickups.put(pickup.but(next_at=now))
-            sender = tx.peers.get(pickup.owner, pickup.sender)
-            if sender is not None:
-                tx.peers.put(peers.on_wanted(sender, now))
+        if pickup.next_at is not None:
+            tx.pickups.put(pickup.but(next_at=min(pickup.next_at, now)))
+
+
+def _sooner(row: Peer, now: Instant) -> Peer:
+    made: Peer = row.but(
+        wake_at=None if row.wake_at is None else min(row.wake_at, now),
+        silent=0,
+        silent_since=None,
+        pickup_at=None if row.pickup_at is None else min(row.pickup_at, now),
+        pickup_silent=0,
+        poll_at=None if row.poll_at is None else min(row.poll_at, now),
+        nudged_at=min(row.nudged_at, now),
+    )
+    return made

@@ -1,0 +1,132 @@
+"""Polls and records: what a contact may ask for and what it may tell."""
+
+import trio
+
+from node.objects.answer import Answer, PollAnswer
+from node.objects.notification import decode
+from node.services.submit import Terms
+from tests.fakes.world import until, world
+from tests.services.puppet import Puppet, did_path
+from tests.services.test_delivery import key_of
+from tests.services.test_receipts import everything
+from tests.services.test_restore import items_of
+
+CLOCK = Answer(state="refused", reason="clock")
+
+
+async def test_polls_page_through_many_rows(autojump_clock: object) -> None:
+    async with world() as w:
+        anna, eve = await w.add("anna"), Puppet(w, "eve")
+        await eve.befriend(anna)
+        texts = [b"%d" % i for i in range(600)]
+        sent = await anna.on.submission.small(anna.owner(), texts, Terms(to=(eve.key,)))
+        since, seen, pages = 0, [], 0
+        while True:
+            await trio.sleep(0.01)
+            told = await eve.poll(anna, since)
+            assert isinstance(told, PollAnswer)
+            seen += [each.message for each in items_of(told)]
+            pages, since = pages + 1, told.now
+            if not told.more:
+                break
+        assert (pages, seen) == (3, list(sent))
+        await trio.sleep(0.01)
+        nothing = await eve.poll(anna, since)
+        assert nothing == PollAnswer(now=since, more=False)
+
+
+async def test_a_node_that_lost_its_place_reads_all_pages(autojump_clock: object) -> None:
+    async with world() as w:
+        anna, ben = await w.add("anna"), await w.add("ben")
+        await w.friends(anna, ben)
+        to = key_of(ben)
+        await w.off(ben)
+        texts = [b"%d" % i for i in range(600)]
+        await anna.on.submission.small(anna.owner(), texts, Terms(to=(to,)))
+        await w.back(ben)
+        await until(lambda: len(ben.inbox()) == 600, 60)
+
+
+async def test_issued_must_grow_and_be_near(autojump_clock: object) -> None:
+    async with world() as w:
+        anna, eve = await w.add("anna"), Puppet(w, "eve")
+        await eve.befriend(anna)
+        await trio.sleep(3600)
+        now = eve.now()
+        assert isinstance(await eve.poll(anna, issued=now), PollAnswer)
+        assert await eve.poll(anna, issued=now) == CLOCK
+        assert await eve.poll(anna, issued=now - 1) == CLOCK
+        assert await eve.poll(anna, issued=now + 11 * 60_000) == CLOCK
+        assert await eve.poll(anna, issued=now - 11 * 60_000) == CLOCK
+        assert isinstance(await eve.poll(anna, issued=now + 1), PollAnswer)
+
+
+async def test_strangers_poll_for_nothing(autojump_clock: object) -> None:
+    async with world() as w:
+        anna, eve = await w.add("anna"), Puppet(w, "eve")
+        await trio.sleep(60)
+        await anna.flushed()
+        before = everything(anna)
+        told = await eve.poll(anna, since=5)
+        assert told == PollAnswer(now=5, more=False)  # type: ignore[arg-type]
+        await anna.flushed()
+        assert everything(anna) == before
+
+
+async def test_a_poll_alone_announces(autojump_clock: object) -> None:
+    """Its answer may be all that ever came: the receipt counts."""
+    async with world() as w:
+        anna, eve = await w.add("anna"), Puppet(w, "eve")
+        await eve.befriend(anna)
+        await trio.sleep(60)
+        del w.net.machines[eve.origin]
+        message = await anna.send([eve.key], b"hello")
+        told = await eve.poll(anna)
+        assert isinstance(told, PollAnswer)
+        assert decode(told.batches[0].claim.items[0]).message == message
+        await eve.one(anna, "/v1/receipts", eve.receipt(key_of(anna), [message]))
+        assert anna.state(message, eve.key) == "confirmed"
+
+
+async def test_records_of_contacts_are_renewed(autojump_clock: object) -> None:
+    async with world() as w:
+        anna, eve = await w.add("anna"), Puppet(w, "eve")
+        await eve.befriend(anna)
+        await trio.sleep(60)
+        newer, older = eve.record(seq=7), eve.record(seq=3)
+        assert (await eve.post(anna, did_path(eve.key), newer, "PUT")).status == 204
+        row = anna.peer(eve.key)
+        assert row is not None
+        assert row.record == newer
+        refused = await eve.post(anna, did_path(eve.key), older, "PUT")
+        assert (refused.status, refused.body) == (409, newer)
+        assert (await eve.post(anna, did_path(eve.key), newer, "PUT")).status == 204
+        other = Puppet(w, "other", 2)
+        assert (await eve.post(anna, did_path(eve.key), other.record(), "PUT")).status == 422
+
+
+async def test_records_of_strangers_are_not_kept(autojump_clock: object) -> None:
+    async with world() as w:
+        anna, eve = await w.add("anna"), Puppet(w, "eve")
+        await trio.sleep(60)
+        await anna.flushed()
+        before = everything(anna)
+        assert (await eve.post(anna, did_path(eve.key), eve.record(), "PUT")).status == 204
+        await anna.flushed()
+        assert everything(anna) == before
+
+
+async def test_a_node_that_moved_says_so(autojump_clock: object) -> None:
+    """Its contacts learn of the new origin, and mail flows both ways."""
+    async with world() as w:
+        anna, ben = await w.add("anna"), await w.add("ben")
+        await w.friends(anna, ben)
+        me, to = key_of(anna), key_of(ben)
+        await trio.sleep(60)
+        await w.off(anna)
+        w.move(anna, "127.0.0.77:4625")
+        await w.back(anna)
+        there = await anna.send([to], b"from the new place")
+        await until(lambda: anna.state(there, to) == "confirmed", 3600)
+        back = await ben.send([me], b"to the new place")
+        await until(lambda: ben.state(back, me) == "confirmed", 3600)

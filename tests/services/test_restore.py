@@ -1,0 +1,112 @@
+"""A recipient restored from an old backup: asked again, kept for the grace, shown once."""
+
+import trio
+
+from node.objects.answer import ACCEPTED, Answer, PollAnswer
+from node.objects.notification import Notification, decode
+from tests.fakes.world import until, world
+from tests.services.puppet import Puppet
+from tests.services.test_delivery import key_of
+
+
+def items_of(told: PollAnswer | Answer) -> list[Notification]:
+    assert isinstance(told, PollAnswer)
+    return [decode(raw) for each in told.batches for raw in each.verify().items]
+
+
+async def test_a_restored_recipient_gets_everything_again(autojump_clock: object) -> None:
+    async with world() as w:
+        anna, ben = await w.add("anna", sent="drop"), await w.add("ben")
+        await w.friends(anna, ben)
+        to = key_of(ben)
+        old = await anna.send([to], b"before the backup")
+        await until(lambda: anna.state(old, to) == "confirmed", 60)
+        await trio.sleep(60)
+        await ben.flushed()
+        disk, files, memory = ben.disk.copy(), ben.files.copy(), ben.now()
+        await trio.sleep(60)
+        lost = [await anna.send([to], b"x" * size) for size in (10, 30_000, 1_200_000)]
+        await until(lambda: {anna.state(m, to) for m in lost} == {"confirmed"}, 600)
+        await trio.sleep(5 * 86_400)
+        await w.off(ben)
+        await ben.restore(disk, files, memory)
+        await w.back(ben)
+        await until(lambda: len(ben.inbox()) == 4, 600)
+        await until(lambda: {anna.state(m, to) for m in lost} == {"confirmed"}, 600)
+        await trio.sleep(86_400)
+        assert sorted(name for _, name, _ in ben.inbox()) == sorted(map(bytes, [old, *lost]))
+        row = ben.peer(key_of(anna))
+        assert row is not None
+        assert row.lost is None
+
+
+async def test_after_the_grace_it_is_gone(autojump_clock: object) -> None:
+    async with world() as w:
+        anna, eve = await w.add("anna", sent="drop"), Puppet(w, "eve")
+        await eve.befriend(anna)
+        await trio.sleep(60)
+        start = eve.now()
+        message = await anna.send([eve.key], b"hello")
+        await until(lambda: anna.state(message, eve.key) == "notified", 60)
+        await eve.one(anna, "/v1/receipts", eve.receipt(key_of(anna), [message]))
+        await trio.sleep(15 * 86_400)
+        told = await eve.poll(anna, lost=(start, eve.now()))
+        assert isinstance(told, PollAnswer)
+        assert told.batches == ()
+        assert anna.state(message, eve.key) == "confirmed"
+
+
+async def test_receipts_from_before_the_restore_are_void(autojump_clock: object) -> None:
+    async with world() as w:
+        anna, eve = await w.add("anna"), Puppet(w, "eve")
+        await eve.befriend(anna)
+        message = await anna.send([eve.key], b"hello")
+        await until(lambda: anna.state(message, eve.key) == "notified", 60)
+        receipt = eve.receipt(key_of(anna), [message])
+        await eve.one(anna, "/v1/receipts", receipt)
+        assert anna.state(message, eve.key) == "confirmed"
+        await trio.sleep(3600)
+        told = await eve.poll(anna, lost=(0, eve.now()))
+        assert [each.message for each in items_of(told)] == [message]
+        assert anna.state(message, eve.key) == "notified"
+        ticket = eve.items_heard()[0].ticket
+        assert (await eve.get(anna, message, ticket)).status == 200
+        assert await eve.one(anna, "/v1/receipts", receipt) == ACCEPTED
+        assert anna.state(message, eve.key) != "confirmed"
+        await trio.sleep(1)
+        await eve.one(anna, "/v1/receipts", eve.receipt(key_of(anna), [message]))
+        assert anna.state(message, eve.key) == "confirmed"
+
+
+async def test_what_was_lost_is_said_until_it_was_heard(autojump_clock: object) -> None:
+    """A poll refused for its clock is no answer: the next one says it again."""
+    async with world() as w:
+        anna, ben = await w.add("anna"), await w.add("ben")
+        await w.friends(anna, ben)
+        to = key_of(ben)
+        await ben.flushed()
+        disk, files, memory = ben.disk.copy(), ben.files.copy(), ben.now()
+        await trio.sleep(60)
+        message = await anna.send([to], b"hello")
+        await until(lambda: anna.state(message, to) == "confirmed", 60)
+        await w.off(ben)
+        await ben.restore(disk, files, memory)
+        ben.clock.step(20 * 60_000)
+        await w.back(ben)
+        await trio.sleep(600)
+        ben.clock.step(-20 * 60_000)
+        await until(lambda: len(ben.inbox()) == 1, 86_400)
+
+
+async def test_lost_that_makes_no_sense_changes_nothing(autojump_clock: object) -> None:
+    async with world() as w:
+        anna, eve = await w.add("anna"), Puppet(w, "eve")
+        await eve.befriend(anna)
+        message = await anna.send([eve.key], b"hello")
+        await until(lambda: anna.state(message, eve.key) == "notified", 60)
+        await eve.one(anna, "/v1/receipts", eve.receipt(key_of(anna), [message]))
+        for lost in ((0, 0), (5, 3), (2**53 - 1, 2**53 - 1), (0, 1), (2**53 - 1, 0)):
+            await trio.sleep(1)
+            told = await eve.poll(anna, lost=lost)
+            assert isinstance(told, PollAnswer)
+        assert anna.state(message, eve.key) == "confirmed"

@@ -1,0 +1,134 @@
+"""Clocks that lie: nothing is deleted early, and mail flows again when they are right."""
+
+from contextlib import suppress
+
+import pytest
+import trio
+
+from node.errors import StoreFailed
+from node.services.mailbox import Mailbox
+from node.units import DAY
+from tests.fakes.world import until, world
+from tests.services.puppet import Puppet
+from tests.services.test_delivery import key_of
+
+YEAR = 365 * DAY
+
+
+async def test_a_year_forward_expires_nothing_for_a_day(autojump_clock: object) -> None:
+    async with world() as w:
+        anna, eve = await w.add("anna", sent="drop"), Puppet(w, "eve")
+        await eve.befriend(anna)
+        message = await anna.send([eve.key], b"hello")
+        await trio.sleep(3600)
+        anna.clock.step(YEAR)
+        await trio.sleep(23 * 3600)
+        assert anna.state(message, eve.key) == "notified"
+        anna.clock.step(-YEAR)
+        await trio.sleep(23 * 3600)
+        assert anna.state(message, eve.key) == "notified"
+
+
+async def test_a_restart_does_not_end_the_doubt(autojump_clock: object) -> None:
+    """The clock jumped, the node noticed, and was restarted: still nothing expires."""
+    async with world() as w:
+        anna, eve = await w.add("anna", sent="drop"), Puppet(w, "eve")
+        await eve.befriend(anna)
+        message = await anna.send([eve.key], b"hello")
+        await trio.sleep(3600)
+        anna.clock.step(YEAR)
+        for _ in range(5):
+            await trio.sleep(600)
+            await w.off(anna)
+            await w.back(anna)
+        await trio.sleep(600)
+        assert anna.state(message, eve.key) == "notified"
+        # A clock that stays is believed in the end.
+        await trio.sleep(25 * 3600)
+        assert anna.state(message, eve.key) == "expired"
+
+
+@pytest.mark.parametrize("restart", [False, True])
+@pytest.mark.parametrize("step", [5 * DAY, YEAR])
+async def test_mail_flows_after_the_clock_was_put_back(
+    autojump_clock: object, step: int, restart: bool
+) -> None:
+    """While it was wrong everything was put off into a future that does not come."""
+    async with world() as w:
+        anna, ben = await w.add("anna"), await w.add("ben")
+        await w.friends(anna, ben)
+        to = key_of(ben)
+        await trio.sleep(60)
+        await w.off(ben)
+        first = await anna.send([to], b"before")
+        anna.clock.step(step)
+        second = await anna.send([to], b"meanwhile")
+        await trio.sleep(12 * 3600)
+        if restart:
+            await w.off(anna)
+        anna.clock.step(-step)
+        if restart:
+            await w.back(anna)
+        else:
+            await trio.sleep(120)
+        await w.back(ben)
+        await until(lambda: anna.state(first, to) == "confirmed", 2 * 86_400)
+        # Mail stamped in the future is not refused for ever.
+        await until(lambda: anna.state(second, to) == "confirmed", 2 * 86_400)
+        third = await anna.send([to], b"after")
+        await until(lambda: anna.state(third, to) == "confirmed", 60)
+        await trio.sleep(86_400)
+        w.net.calls.clear()
+        await trio.sleep(86_400)
+        assert (anna.origin, ben.origin, "/v1/poll") in w.net.calls
+        assert (ben.origin, anna.origin, "/v1/poll") in w.net.calls
+
+
+async def test_a_clock_that_was_wrong_before_a_restart_puts_nothing_off(
+    autojump_clock: object,
+) -> None:
+    """The recipient never asks: our own clock must bring the row back."""
+    async with world() as w:
+        anna, eve = await w.add("anna"), Puppet(w, "eve")
+        await eve.befriend(anna)
+        await trio.sleep(60)
+        del w.net.machines[eve.origin]
+        message = await anna.send([eve.key], b"hello")
+        anna.clock.step(20 * DAY)
+        await trio.sleep(3600)
+        await w.off(anna)
+        anna.clock.step(-20 * DAY)
+        await w.back(anna)
+        w.net.machines[eve.origin] = eve  # type: ignore[assignment]
+        await until(lambda: anna.state(message, eve.key) == "notified", 2 * 86_400)
+
+
+async def test_waiting_mail_expires_at_the_recipient(autojump_clock: object) -> None:
+    async with world() as w:
+        anna, ben = await w.add("anna"), await w.add("ben", ask_over="1KiB")
+        await w.friends(anna, ben)
+        await anna.send([key_of(ben)], b"x" * 2_000, keep=3 * DAY)
+        await until(lambda: [state for _, _, state in ben.inbox()] == ["waiting"], 60)
+        await trio.sleep(3 * 86_400 + 120)
+        assert [state for _, _, state in ben.inbox()] == ["failed"]
+        await Mailbox(ben.on.core).delete(ben.owner(), ["1"])
+        assert ben.inbox() == []
+
+
+async def test_a_full_disk_ends_nothing(autojump_clock: object) -> None:
+    """Writes fail for an hour; mail, receipts and sweeping go on afterwards."""
+    async with world() as w:
+        anna, ben = await w.add("anna", sent="drop"), await w.add("ben", sent="drop")
+        await w.friends(anna, ben)
+        sent = []
+        for number in range(60):
+            for machine in (anna, ben):
+                if number % 3:
+                    machine.kv.fail_next(after=number % 2 == 0)
+            with suppress(StoreFailed):  # then it was not accepted
+                sent.append(await anna.send([key_of(ben)], b"x" * 60_000))
+            await trio.sleep(61)
+        await trio.sleep(2 * 86_400)
+        assert {anna.state(m, key_of(ben)) for m in sent} == {"confirmed"}
+        await trio.sleep(15 * 86_400)
+        assert await anna.complaints() == []
