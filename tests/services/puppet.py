@@ -160,9 +160,9 @@ class Puppet:
         self.blocks[name] = root
         return name
 
-    def item(self, to: Machine, message: Cid, size: int = 22, **changes: Any) -> Notification:
+    def item(self, at: Machine, message: Cid, size: int = 22, **changes: Any) -> Notification:
         """A notification of a message, boxed to the machine's first owner."""
-        owner = to.owner()
+        owner = at.owner()
         word = changes.pop("word", "1")
         fields: dict[str, Any] = {
             "sender": self.key,

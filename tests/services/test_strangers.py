@@ -1,0 +1,135 @@
+"""Strangers: one answer for all of them, and a ring that does not grow."""
+
+from node import limits
+from node.crypto import tokens
+from node.encoding import cid
+from node.objects import answer, notification
+from node.objects.answer import HELD, Answer
+from node.services import meet
+from node.services.mailbox import Mailbox
+from node.units import Key
+from tests.fakes.world import Machine, until, world
+from tests.services.puppet import Puppet, some
+from tests.services.test_delivery import key_of
+from tests.services.test_receipts import everything
+
+
+def ring(machine: Machine) -> int:
+    me = key_of(machine)
+    return machine.on.core.db.read(lambda tx: sum(1 for _ in tx.held.by("n", me)))
+
+
+async def test_strangers_the_blocked_and_no_such_owner_look_the_same(
+    autojump_clock: object,
+) -> None:
+    async with world() as w:
+        anna = await w.add("anna")
+        stranger, blocked = Puppet(w, "stranger"), Puppet(w, "blocked", 2)
+        await blocked.befriend(anna)
+        row = anna.peer(blocked.key)
+        assert row is not None
+        await anna.on.core.db.transact(lambda tx: meet.block(tx, row))
+        bodies = set()
+        nobody = Key(some("nobody"))
+        for puppet, to in (
+            (stranger, key_of(anna)),
+            (stranger, nobody),
+            (blocked, key_of(anna)),
+            (blocked, nobody),
+        ):
+            item = puppet.item(anna, puppet.letter(), to=to)
+            block = notification.encode_batch(puppet.batch(item))
+            response = await puppet.post(anna, "/v1/notifications", block)
+            bodies.add((response.status, response.body, response.headers))
+        assert len(bodies) == 1
+        assert ring(anna) == 1
+        assert stranger.told("/v1/blocks") == blocked.told("/v1/blocks") == 0
+
+
+async def test_a_full_ring_answers_the_same(autojump_clock: object) -> None:
+    async with world() as w:
+        anna = await w.add("anna")
+        for number in range(limits.RING + 20):
+            puppet = Puppet(w, f"stranger {number}", number % 200 + 1)
+            assert await puppet.notify(anna, puppet.item(anna, puppet.letter())) == [HELD]
+        assert ring(anna) == limits.RING
+        assert await anna.complaints() == []
+
+
+async def test_one_key_has_one_slot(autojump_clock: object) -> None:
+    async with world() as w:
+        anna, eve = await w.add("anna"), Puppet(w, "eve")
+        items = [eve.item(anna, eve.letter(word=str(i)), word=str(i)) for i in range(50)]
+        assert set(await eve.notify(anna, *items)) == {HELD}
+        assert (await eve.introduce(anna)).status == 200
+        assert ring(anna) == 1
+
+
+async def test_one_message_of_a_stranger_is_allowed(autojump_clock: object) -> None:
+    async with world() as w:
+        anna, eve = await w.add("anna"), Puppet(w, "eve")
+        message = eve.letter()
+        assert await eve.notify(anna, eve.item(anna, message)) == [HELD]
+        await Mailbox(anna.on.core).allow_message(anna.owner(), cid.show(message))
+        await until(lambda: len(anna.inbox()) == 1, 60)
+        await until(lambda: eve.told("/v1/receipts") == 1, 60)
+        # It is a stranger still.
+        assert await eve.notify(anna, eve.item(anna, eve.letter(word="2"), word="2")) == [HELD]
+        assert ring(anna) == 1
+
+
+async def test_a_contact_of_a_backup_is_known_again(autojump_clock: object) -> None:
+    """Its capability verifies though its row is gone."""
+    async with world() as w:
+        anna, eve = await w.add("anna"), Puppet(w, "eve")
+        await eve.befriend(anna)
+        row = anna.peer(eve.key)
+        assert row is not None
+        await anna.on.core.db.transact(lambda tx: tx.peers.delete(row))
+        assert await eve.notify(anna, eve.item(anna, eve.letter())) == [HELD]
+        slot = anna.on.core.db.read(lambda tx: next(iter(tx.held.scan())))
+        assert slot.known
+
+
+async def test_a_capability_is_for_one_holder(autojump_clock: object) -> None:
+    async with world() as w:
+        anna, eve, max_ = await w.add("anna"), Puppet(w, "eve"), Puppet(w, "max", 2)
+        await eve.befriend(anna)
+        stolen = eve.capabilities[key_of(anna)]
+        told = await max_.notify(anna, max_.item(anna, max_.letter(), capability=stolen))
+        assert told == [HELD]
+        slot = anna.on.core.db.read(lambda tx: next(iter(tx.held.scan())))
+        assert not slot.known
+        guessed = tokens.capability(some("guess"), key_of(anna), max_.key)
+        assert await max_.notify(anna, max_.item(anna, max_.letter(), capability=guessed)) == [HELD]
+
+
+async def test_only_a_contact_learns_that_an_owner_is_gone(autojump_clock: object) -> None:
+    async with world() as w:
+        anna, eve = await w.add("anna"), Puppet(w, "eve")
+        await eve.befriend(anna)
+        item = eve.item(anna, eve.letter())
+        owner = anna.owner()
+        await anna.flushed()
+        await anna.on.core.db.transact(lambda tx: tx.owners.delete(owner))
+        block = notification.encode_batch(eve.batch(item))
+        response = await eve.post(anna, "/v1/notifications", block)
+        told = answer.decode_all(response.body, 1)
+        assert told == [Answer(state="refused", reason="not-here")]
+        await anna.on.core.db.transact(lambda tx: tx.owners.put(owner))
+
+
+async def test_what_the_blocked_say_is_not_kept(autojump_clock: object) -> None:
+    async with world() as w:
+        anna, eve = await w.add("anna"), Puppet(w, "eve")
+        await eve.befriend(anna)
+        row = anna.peer(eve.key)
+        assert row is not None
+        await anna.on.core.db.transact(lambda tx: meet.block(tx, row))
+        await anna.flushed()
+        before = everything(anna)
+        assert await eve.notify(anna, eve.item(anna, eve.letter())) == [HELD]
+        told = await eve.introduce(anna)
+        assert b"held" in told.body
+        await anna.flushed()
+        assert everything(anna) == before
