@@ -5,89 +5,22 @@ first). A bearer token names its owner and opens nothing else. Any `Origin` head
 refused: no web page speaks to a node. Errors are problem documents with `exit` and `next`.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Any
-from urllib.parse import parse_qs, unquote
+from urllib.parse import unquote
 
 import msgspec
 
-from node.asgi import Body, Message, Receive, Scope, Send, header, read_body
-from node.errors import Absent, Malformed, Refused, WillcallError
-from node.localapi.calls import LocalCalls
+from node.asgi import Message, Receive, Scope, Send, header
+from node.errors import Absent, Refused, WillcallError
+from node.localapi.call import Answer, Call, Handler
+from node.localapi.contacts import ContactCalls
+from node.localapi.mail import MailCalls
+from node.localapi.owners import OwnerCalls
+from node.localapi.sending import SendingCalls
 from node.machines.rows import Owner
 from node.services import owners
 from node.services.node import Node
-from node.units import MIB, ByteCount
-
-JSON_LIMIT = ByteCount(1 * MIB)
-"""A JSON body: 10,000 recipients fit."""
-
-Answer = Any
-Handler = Callable[["Call"], Awaitable[Answer]]
-
-
-class Call:
-    """One request: who asks, what, and with which words.
-
-    Attributes:
-        owner: whose mailbox is meant.
-        admin: whether it came without a token, over the socket.
-        words: what follows the call's name in the path.
-    """
-
-    def __init__(
-        self, owner: Owner | None, admin: bool, words: list[str], scope: Scope, receive: Receive
-    ) -> None:
-        self._owner, self.admin, self.words = owner, admin, words
-        self._scope, self._receive = scope, receive
-        self.query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-
-    @property
-    def owner(self) -> Owner:
-        """The owner; NoContact was raised before where there is none."""
-        assert self._owner is not None
-        return self._owner
-
-    def one(self, name: str) -> str | None:
-        """A query value, or None."""
-        values = self.query.get(name)
-        return None if values is None else values[-1]
-
-    def number(self, name: str) -> int | None:
-        """A query value that is a number from 0.
-
-        Raises:
-            Malformed: it is none.
-        """
-        text = self.one(name)
-        if text is None:
-            return None
-        if not (text.isascii() and text.isdigit() and len(text) < 16):
-            raise Malformed(f"{name} is a number")
-        return int(text)
-
-    async def json(self) -> dict[str, Any]:
-        """The body as a JSON object."""
-        data = await read_body(self._scope, self._receive, JSON_LIMIT)
-        try:
-            return msgspec.json.decode(data or b"{}", type=dict[str, Any])
-        except msgspec.DecodeError as error:
-            raise Malformed(f"the body is no JSON object: {error}") from error
-
-    def stream(self, limit: ByteCount) -> tuple[int, AsyncIterator[bytes]]:
-        """The body's declared size, and its pieces."""
-        body = Body(self._scope, self._receive, limit)
-
-        async def chunks() -> AsyncIterator[bytes]:
-            while (data := await body.chunk()) is not None:
-                yield data
-
-        return int(body.size), chunks()
-
-    def need_admin(self) -> None:
-        """Raises Refused for a token."""
-        if not self.admin:
-            raise Refused("a token opens its owner's mailbox only", next="use the node's socket")
 
 
 class LocalApi:
@@ -95,7 +28,10 @@ class LocalApi:
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self._calls = LocalCalls(node)
+        parts = (ContactCalls(node), SendingCalls(node), MailCalls(node), OwnerCalls(node))
+        self._table: dict[str, Handler] = {}
+        for part in parts:
+            self._table |= part.table
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
@@ -115,7 +51,7 @@ class LocalApi:
         owner, admin = self._who(scope)
         parts = [unquote(part) for part in scope["raw_path"].decode("latin-1").split("/") if part]
         name = f"{scope['method']} {parts[0] if parts else ''}"
-        handler = self._calls.table.get(name)
+        handler = self._table.get(name)
         if handler is None:
             raise Absent(f"there is no call {name}", reason="no-such-call")
         return await handler(Call(owner, admin, parts[1:], scope, receive))

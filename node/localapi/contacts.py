@@ -1,0 +1,134 @@
+"""Contacts, invites and strangers."""
+
+from typing import Any
+
+import trio
+
+from node import limits
+from node.encoding import cid as cids
+from node.encoding import names
+from node.errors import Usage
+from node.localapi.call import Call, Handler, optional
+from node.machines.rows import Peer
+from node.ports import Tables
+from node.services import meet, views
+from node.services.mailbox import Mailbox
+from node.services.node import Node
+from node.services.views import Views
+from node.units import SECOND, Key
+
+
+class ContactCalls:
+    """Whom an owner knows, and who would like to be known."""
+
+    def __init__(self, node: Node) -> None:
+        self._core = node.core
+        self._views, self._mailbox = Views(node.core, node.core.clock.steady()), Mailbox(node.core)
+        self.table: dict[str, Handler] = {
+            "POST invite": self._invite,
+            "GET contacts": self._contacts,
+            "POST contacts": self._contact_add,
+            "POST contact": self._contact_change,
+            "GET held": self._held,
+            "POST allow": self._allow,
+            "POST deny": self._deny,
+        }
+
+    async def _invite(self, call: Call) -> Any:
+        body = await call.json()
+        valid = body.get("valid", limits.INVITE_DEFAULT)
+        if not isinstance(valid, int) or not SECOND <= valid <= limits.KEEP_LONGEST:
+            raise Usage("an invite is valid for a second to 400 days", next="--valid 7d")
+        id, now = self._core.randomness.bytes(4), self._core.now()
+        at = self._core.config.origin
+
+        def work(tx: Tables) -> Any:
+            row = meet.make_invite(tx, call.owner, id, valid, now)
+            link = meet.print_link(tx, row, at)
+            return {"link": link, "expires": views.time(row.expires), "reach": views.reach(at)}
+
+        return await self._core.db.transact(work)
+
+    async def _contacts(self, call: Call) -> Any:
+        return self._views.contacts(call.owner.owner)
+
+    async def _contact_add(self, call: Call) -> Any:
+        body = await call.json()
+        link, name = _link(str(body.get("link", ""))), optional(body, "name")
+        now = self._core.now()
+        if name is not None:
+            meet.checked_name(name)
+
+        def work(tx: Tables) -> Peer:
+            return meet.add(tx, call.owner, link, name, now)
+
+        row = await self._core.db.transact(work)
+        self._core.outgoing.ring()
+        return views.contact(await self._met(row))
+
+    async def _met(self, row: Peer) -> Peer:
+        """The row once both sides have it, or the other side said no, or 10 s passed."""
+        with trio.move_on_after(10):
+            while not row.met and row.refused is None:
+                await trio.sleep(0.02)
+                row = self._peer(row.owner, row.did) or row
+        return row
+
+    def _peer(self, owner: Key, did: Key) -> Peer | None:
+        return self._core.db.read(lambda tx: tx.peers.get(owner, did))
+
+    async def _contact_change(self, call: Call) -> Any:
+        body = await call.json()
+        text, action = str(body.get("contact", "")), str(body.get("action", ""))
+        name = optional(body, "name")
+
+        def work(tx: Tables) -> Peer:
+            row = meet.find(tx, call.owner.owner, text)
+            return _changed(tx, row, action, name)
+
+        row = await self._core.db.transact(work)
+        return views.contact(row)
+
+    async def _held(self, call: Call) -> Any:
+        return self._views.held(call.owner.owner)
+
+    async def _allow(self, call: Call) -> Any:
+        body = await call.json()
+        ref, name = str(body.get("ref", "")), optional(body, "name")
+        if ref.startswith("did:"):
+            did = names.parse_did(ref.partition("@")[0])
+            row = await self._mailbox.allow_key(call.owner, did, name)
+            return views.contact(await self._met(row))
+        slot = await self._mailbox.allow_message(call.owner, ref)
+        assert slot.message is not None
+        return {"message": cids.show(slot.message), "did": names.did(slot.sender)}
+
+    async def _deny(self, call: Call) -> Any:
+        body = await call.json()
+        slot = await self._mailbox.deny(call.owner, str(body.get("ref", "")))
+        message = None if slot.message is None else cids.show(slot.message)
+        return {"message": message, "did": names.did(slot.sender)}
+
+
+def _changed(tx: Tables, row: Peer, action: str, name: str | None) -> Peer:
+    if action == "block":
+        return meet.block(tx, row)
+    if action == "remove":
+        meet.remove(tx, row)
+        return row
+    if action == "rename" and name is not None:
+        row = meet.name_it(tx, row, meet.checked_name(name))
+        tx.peers.put(row)
+        return row
+    if action == "show":
+        return row
+    raise Usage(f"a contact can't be {action[:20]!r}")
+
+
+def _link(text: str) -> meet.Link:
+    if "@" in text and "://" not in text and not text.startswith("did:"):
+        raise Usage(
+            "names at domains come in a later version",
+            next="ask for an invite link, or an address did:key:z6Mk…@host:port",
+        )
+    return meet.parse_link(text)

@@ -1,0 +1,91 @@
+"""The inbox: what came, and what becomes of it."""
+
+from typing import Any
+
+import trio
+
+from node.errors import Absent, NotYet
+from node.localapi.call import Call, Handler, texts, word
+from node.machines.rows import Mail, Owner, Sent
+from node.ports import Tables
+from node.services import mailbox
+from node.services.mailbox import Contents, Mailbox
+from node.services.node import Node
+from node.services.views import Views
+
+
+class MailCalls:
+    """What an owner receives."""
+
+    def __init__(self, node: Node) -> None:
+        self._core = node.core
+        self._views = Views(node.core, node.core.clock.steady())
+        self._mailbox, self._contents = Mailbox(node.core), Contents(node.core)
+        self.table: dict[str, Handler] = {
+            "GET inbox": self._inbox,
+            "GET mail": self._mail,
+            "GET raw": self._raw,
+            "POST read": self._read,
+            "POST fetch": self._fetch,
+            "POST delete": self._delete,
+        }
+
+    async def _inbox(self, call: Call) -> Any:
+        me, after = call.owner.owner, call.number("after")
+        limit = call.number("limit")
+        rows = await self._views.inbox(me, limit=limit, after=after)
+        if call.one("watch") == "1" and not rows:
+            # Nothing waits between look and wait: what comes meanwhile is seen by this look.
+            await self._core.arrivals.wait(30)
+            rows = await self._views.inbox(me, limit=limit, after=after)
+        return rows
+
+    def _find_mail(self, call: Call) -> Mail:
+        ref = word(call)
+        return self._core.db.read(lambda tx: mailbox.find_mail(tx, call.owner.owner, ref))
+
+    async def _mail(self, call: Call) -> Any:
+        return await self._views.mail(self._find_mail(call))
+
+    async def _raw(self, call: Call) -> Any:
+        """The bytes of a message, received or sent."""
+        return self._contents.read(self._find_any(call))
+
+    def _find_any(self, call: Call) -> Mail | Sent:
+        me, ref = call.owner.owner, word(call)
+
+        def work(tx: Tables) -> Mail | Sent:
+            try:
+                return mailbox.find_mail(tx, me, ref)
+            except Absent:
+                if ref.isdigit():
+                    raise
+                return mailbox.find_sent(tx, me, ref)
+
+        return self._core.db.read(work)
+
+    async def _read(self, call: Call) -> Any:
+        """The owner has looked at it."""
+        row = self._find_any(call)
+        if isinstance(row, Mail):
+            await self._mailbox.mark_read(row)
+        return {}
+
+    async def _fetch(self, call: Call) -> Any:
+        row = self._find_mail(call)
+        await self._mailbox.call(call.owner, row)
+        seconds = call.number("wait")
+        with trio.move_on_after(10 if seconds is None else seconds):
+            while row.state == "waiting":
+                await trio.sleep(0.02)
+                row = self._mail_row(call.owner, row.n) or row
+        if row.state == "waiting":
+            raise NotYet(f"message {row.n} was called for and is on its way", next="willcall inbox")
+        return await self._views.mail(row)
+
+    def _mail_row(self, owner: Owner, n: int) -> Mail | None:
+        return self._core.db.read(lambda tx: tx.mails.get(owner.owner, n))
+
+    async def _delete(self, call: Call) -> Any:
+        body = await call.json()
+        return {"deleted": await self._mailbox.delete(call.owner, texts(body, "refs"))}
