@@ -66,6 +66,8 @@ def test_a_second_init_changes_nothing(make: Make) -> None:
 
 def test_init_takes_the_next_free_port(folder: Path) -> None:
     with socket.socket() as taken:
+        # As servers do: connections of the past don't hold the port.
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             taken.bind(("127.0.0.1", 4625))
             taken.listen()
