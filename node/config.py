@@ -4,6 +4,7 @@
 of range is refused with its path, before anything starts.
 """
 
+import re
 import tomllib
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any
@@ -15,6 +16,8 @@ from node.encoding import origin as origins
 from node.errors import ConfigBroken, Malformed
 from node.units import GIB, KIB, MIB, ByteCount
 
+_SOURCE = re.compile("https://[A-Za-z0-9][A-Za-z0-9._~:/@%+-]{0,190}")
+"""An address that stands in a line for a shell: nothing a shell would look at."""
 _SIZES = {"B": 1, "KiB": KIB, "MiB": MIB, "GiB": GIB}
 
 
@@ -69,6 +72,12 @@ class Capacity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     quota: str = "5GiB"
 
 
+class Invite(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`source`: the https address willcall can be cloned from, shown to whoever is invited."""
+
+    source: str = ""
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole configuration; the tables above are its sections."""
 
@@ -76,6 +85,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     pickup: Pickup = Pickup()
     retention: Retention = Retention()
     capacity: Capacity = Capacity()
+    invite: Invite = Invite()
 
     @property
     def origin(self) -> str:
@@ -139,6 +149,8 @@ def check(config: Config) -> None:
         raise ConfigBroken("retention.sent is `keep` or `drop`")
     if not 1 <= config.message <= limits.MESSAGE_LARGEST:
         raise ConfigBroken("capacity.message is at most 1GiB")
+    if config.invite.source and not _SOURCE.fullmatch(config.invite.source):
+        raise ConfigBroken("invite.source is an https address to clone from, or empty")
     _ = config.ask_over, config.quota
 
 

@@ -46,8 +46,13 @@ def make_invite(tx: Tables, owner: Owner, id: bytes, valid: int, now: Instant) -
 def print_link(tx: Tables, invite: Invite, at: str) -> str:
     """The link a person passes on; the token stays behind the `#`."""
     token = tokens.invite(tx.node().invite, invite.owner, invite.id)
+    return f"{link_head(invite.owner, at)}#{names.b64(token)}"
+
+
+def link_head(owner: Key, at: str) -> str:
+    """An invite link up to its `#`: the address of the page for the person who was invited."""
     scheme = "http" if origin.is_loopback(at) or origin.is_private(at) else "https"
-    return f"{scheme}://{at}/i/{names.z(invite.owner)}#{names.b64(token)}"
+    return f"{scheme}://{at}/i/{names.z(owner)}"
 
 
 def parse_link(text: str) -> Link:

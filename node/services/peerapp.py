@@ -9,16 +9,20 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from node import limits
+from node.discovery import page
 from node.encoding import cid, names
 from node.encoding.cid import Cid
 from node.errors import Absent, Conflict, Malformed, WillcallError
 from node.objects import answer as answers
+from node.objects import record
 from node.ports import CARV1, DAG_CBOR, PROBLEM, RAW, Request, Response
+from node.services import meet, views
 from node.services.admit import Admission
 from node.services.core import Core
 from node.services.hear import Hearing
 from node.services.meet import Introductions
 from node.services.serve import Serving
+from node.units import Key
 
 SOFTWARE = "willcall 0.1"
 
@@ -63,11 +67,14 @@ class Peers:
         raise Absent("there is no such call", reason="no-such-call")
 
     async def _get(self, request: Request) -> Response:
-        folder, _, last = request.path.rpartition("/")
+        path, _, _ = request.path.partition("?")
+        folder, _, last = path.rpartition("/")
         if folder == "/v1/blocks":
             return await self._block(request, last)
         if folder == "/v1/owners":
             return self._owner(last)
+        if folder == "/i":
+            return self._invited(last)
         if request.path == "/.well-known/willcall":
             return self._document()
         raise Absent("there is no such page", reason="no-such-call")
@@ -109,13 +116,29 @@ class Peers:
         return Response(status=200, body=body, content_type=RAW, headers=PRIVATE)
 
     def _owner(self, last: str) -> Response:
-        try:
-            body = self._hearing.own_record(names.parse_z(last))
-        except Malformed:
-            body = None
+        body = self._own_record(last)
         if body is None:
             raise Absent("no such owner here")
         return Response(status=200, body=body)
+
+    def _own_record(self, last: str) -> bytes | None:
+        key = _key(last)
+        return None if key is None else self._hearing.own_record(key)
+
+    def _invited(self, last: str) -> Response:
+        """The page behind an invite link: the same for every token, which never comes here."""
+        block, config = self._own_record(last), self._core.config
+        if block is None:
+            return _own_page(404, page.nobody())
+        claim = record.decode(block).claim
+        made = page.invited(
+            name=claim.name,
+            did=names.did(claim.id),
+            head=meet.link_head(claim.id, config.origin),
+            reach=views.reach(config.origin),
+            source=config.invite.source,
+        )
+        return _own_page(200, made)
 
     async def _put_record(self, request: Request) -> Response:
         did = names.parse_z(request.path.removeprefix("/v1/records/"))
@@ -161,6 +184,18 @@ def problem(error: WillcallError) -> Response:
     }
     body = msgspec.json.encode(document)
     return Response(status=error.status, body=body, content_type=PROBLEM)
+
+
+def _own_page(status: int, body: bytes) -> Response:
+    return Response(status=status, body=body, content_type=page.TYPE, headers=page.HEADERS)
+
+
+def _key(text: str) -> Key | None:
+    """A key in a path; None where it is none."""
+    try:
+        return names.parse_z(text)
+    except Malformed:
+        return None
 
 
 def _cid(text: str) -> Cid:
