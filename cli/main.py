@@ -21,7 +21,7 @@ GLOBAL_VALUES = ("--home", "--owner")
 TAKES_VALUE = {
     "-m", "--message", "--subject", "-s", "--to", "--attach", "--raw", "--mbox", "--keep",
     "--wait", "--as", "--valid", "--name", "--listen", "--origin", "--limit", "--before",
-    "--quota", "--save", "--by",
+    "--quota", "--save", "--by", "--device", "--revoke",
 }  # fmt: skip
 """Options whose next word is their value, whatever it looks like."""
 

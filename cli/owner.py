@@ -1,4 +1,4 @@
-"""`owner add | list | token`: who else keeps mail at this node."""
+"""`owner add | list | token | tokens`: who else keeps mail at this node."""
 
 import typer
 
@@ -61,13 +61,53 @@ def list_() -> None:
 
 
 @owners.command()
-def token(name: str = typer.Argument(...)) -> None:
-    """A new bearer token for an owner's programs; the older one is void.
+def token(
+    name: str = typer.Argument(...),
+    device: str | None = typer.Option(None, "--device", metavar="LABEL", help="Where it will be."),
+    revoke: str | None = typer.Option(None, "--revoke", metavar="ID", help="Voids this one."),
+) -> None:
+    """A new token: it opens this owner's mailbox from one device, and nothing else.
 
-    Example: willcall owner token ben
+    It is shown once and kept nowhere. Examples: willcall owner token ben --device laptop
+    willcall owner token ben --revoke 5f2c9a01
     """
-    row = STATE.local().post("token", name)
+    if revoke is not None:
+        _revoke(name, revoke)
+        return
+    row = STATE.local().post("token", name, device=device)
+    if STATE.json:
+        render.document(row)
+        return
+    render.line(row["token"])
+    render.note(f"Token {row['id']} of {name}. It is shown once and kept nowhere.")
+    render.hint(f"willcall owner tokens {name}")
+
+
+def _revoke(name: str, id: str) -> None:
+    row = STATE.local().post("revoke", name, id=id)
     if STATE.json:
         render.document(row)
     else:
-        render.line(row["token"])
+        render.line(f"token {row['id']} of {name} opens nothing any more")
+
+
+@owners.command()
+def tokens(name: str = typer.Argument(...)) -> None:
+    """The tokens of an owner: where each is, and the day it was last used.
+
+    Example: willcall owner tokens ben
+    """
+    rows = STATE.local().get("tokens", name)
+    if STATE.json:
+        render.document(rows)
+        return
+    render.table(
+        ("id", "device", "made", "last used"),
+        [
+            (row["id"], row["device"] or "-", render.when(row["made"]), row["used"] or "never")
+            for row in rows
+        ],
+    )
+    if not rows:
+        render.note(f"{name} has no tokens")
+        render.hint(f"willcall owner token {name} --device laptop")

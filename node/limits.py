@@ -119,6 +119,8 @@ QUOTA_DEFAULT = ByteCount(5 * GIB)
 """One owner: years of mail, a corner of a small disk."""
 ASK_OVER = ByteCount(10 * MIB)
 """Larger accepted mail waits at its sender until its owner calls for it."""
+TOKENS = 64
+"""Tokens of one owner: more devices than a person has, and a list that can be read."""
 RING = 200
 """Slots for strangers: what a person can look through."""
 SMALL_BLOCK = ByteCount(64 * KIB)

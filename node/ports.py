@@ -260,6 +260,7 @@ class Tables(Protocol):
     """All that is stored, inside one transaction."""
 
     owners: Table[rows.Owner]
+    tokens: Table[rows.Token]
     accounts: Table[rows.Account]
     peers: Table[rows.Peer]
     sent: Table[rows.Sent]

@@ -1,8 +1,9 @@
 """The local API: JSON over the home's Unix socket, for the command line and other programs.
 
 Whoever may open the socket is an administrator; `Willcall-Owner` names an owner (else the
-first). A bearer token names its owner and opens nothing else. Any `Origin` header is
-refused: no web page speaks to a node. Errors are problem documents with `exit` and `next`.
+first). A bearer token names its owner and opens nothing else: what it may is in `rights`. Any
+`Origin` header is refused: no web page speaks to a node. Errors are problem documents with
+`exit` and `next`.
 """
 
 from collections.abc import AsyncIterator
@@ -12,19 +13,25 @@ from urllib.parse import unquote
 import msgspec
 
 from node.asgi import Message, Receive, Scope, Send, header
+from node.encoding import names
 from node.errors import Absent, Refused, WillcallError
 from node.localapi.call import Answer, Call, Handler
 from node.localapi.contacts import ContactCalls
 from node.localapi.mail import MailCalls
 from node.localapi.owners import OwnerCalls
+from node.localapi.rights import admin_only
 from node.localapi.sending import SendingCalls
 from node.machines.rows import Owner
-from node.services import owners
+from node.services import devices, owners
 from node.services.node import Node
 
 
 class LocalApi:
-    """The ASGI application."""
+    """The ASGI application.
+
+    Attributes:
+        calls: the names of all calls, such as `GET inbox`.
+    """
 
     def __init__(self, node: Node) -> None:
         self._node = node
@@ -32,6 +39,7 @@ class LocalApi:
         self._table: dict[str, Handler] = {}
         for part in parts:
             self._table |= part.table
+        self.calls = frozenset(self._table)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
@@ -54,20 +62,42 @@ class LocalApi:
         handler = self._table.get(name)
         if handler is None:
             raise Absent(f"there is no call {name}", reason="no-such-call")
+        if not admin and admin_only(name):
+            raise Refused(
+                "a token opens its owner's mailbox only; this is the administrator's to do",
+                reason="administrator",
+                next="ask whoever runs the node",
+            )
         return await handler(Call(owner, admin, parts[1:], scope, receive))
 
     def _who(self, scope: Scope) -> tuple[Owner, bool]:
-        shown = header(scope, b"authorization")
-        db = self._node.core.db
-        if shown is not None:
-            token = shown.decode("latin-1").removeprefix("Bearer ")
-            owner = db.read(lambda tx: owners.by_token(tx, token))
-            if owner is None:
-                raise Refused("this token opens nothing", next="willcall owner token NAME")
-            return owner, False
+        """Whose mailbox is meant, and whether by an administrator."""
         name = header(scope, b"willcall-owner")
-        text = None if name is None else unquote(name.decode("latin-1"))
-        return db.read(lambda tx: owners.find(tx, text)), True
+        wanted = None if name is None else unquote(name.decode("latin-1"))
+        shown = header(scope, b"authorization")
+        if shown is not None:
+            return self._bearer(shown, wanted), False
+        return self._node.core.db.read(lambda tx: owners.find(tx, wanted)), True
+
+    def _bearer(self, shown: bytes, wanted: str | None) -> Owner:
+        core = self._node.core
+        scheme, _, token = shown.decode("latin-1").partition(" ")
+        found = core.db.read(lambda tx: devices.opened_by(tx, token))
+        if found is None or scheme.lower() != "bearer":
+            raise Refused(
+                "this token opens nothing", reason="bad-token", next="ask whoever runs the node"
+            )
+        owner, row = found
+        if wanted not in (None, owner.name, names.did(owner.owner)):
+            raise Refused(
+                f"this token opens the mailbox of {owner.name or 'another owner'} only",
+                reason="other-owner",
+                next="leave out --owner",
+            )
+        now = core.now()
+        if devices.day(now) != row.used:
+            core.db.apply(lambda tx: devices.on_used(tx, row, now))
+        return owner
 
 
 def _problem(error: WillcallError) -> dict[str, Any]:

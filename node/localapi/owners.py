@@ -3,9 +3,11 @@
 from typing import Any
 
 from node.config import size
-from node.localapi.call import Call, Handler, word
+from node.localapi.call import Call, Handler, optional, word
+from node.machines.rows import Token
 from node.objects.record import Endpoint
-from node.services import owners, views
+from node.ports import Tables
+from node.services import devices, owners, views
 from node.services.node import Node
 from node.services.views import Views
 
@@ -22,7 +24,9 @@ class OwnerCalls:
             "GET quota": self._quota,
             "GET owners": self._owners,
             "POST owners": self._owner_add,
-            "POST token": self._owner_token,
+            "GET tokens": self._tokens,
+            "POST token": self._token,
+            "POST revoke": self._revoke,
         }
 
     async def _whoami(self, call: Call) -> Any:
@@ -35,7 +39,6 @@ class OwnerCalls:
         return self._views.quota(call.owner)
 
     async def _owners(self, call: Call) -> Any:
-        call.need_admin()
         rows = self._core.db.read(lambda tx: list(tx.owners.by("order")))
         at = self._core.config.origin
         return [
@@ -45,7 +48,6 @@ class OwnerCalls:
         ]
 
     async def _owner_add(self, call: Call) -> Any:
-        call.need_admin()
         body = await call.json()
         config = self._core.config
         name = owners.checked_name(str(body.get("name", "")))
@@ -63,8 +65,40 @@ class OwnerCalls:
             "recovery_phrase": made.phrase,
         }
 
-    async def _owner_token(self, call: Call) -> Any:
-        call.need_admin()
+    async def _tokens(self, call: Call) -> Any:
         name = word(call)
-        token = await owners.new_token(self._core.db, self._core.randomness, name)
-        return {"owner": name, "token": token}
+        return self._core.db.read(
+            lambda tx: [_shown(row) for row in devices.all_of(tx, owners.find(tx, name).owner)]
+        )
+
+    async def _token(self, call: Call) -> Any:
+        name, body = word(call), await call.json()
+        device = optional(body, "device")
+        if device is not None:
+            owners.checked_name(device)
+        secret, now = self._core.randomness.bytes(36), self._core.now()
+
+        def work(tx: Tables) -> tuple[Token, str]:
+            return devices.issue(tx, owners.find(tx, name), secret, device or "", now)
+
+        row, text = await self._core.db.transact(work)
+        return {"owner": name, "token": text} | _shown(row)
+
+    async def _revoke(self, call: Call) -> Any:
+        name, body = word(call), await call.json()
+        id = str(body.get("id", ""))
+
+        def work(tx: Tables) -> Token:
+            return devices.revoke(tx, owners.find(tx, name), id)
+
+        return {"owner": name} | _shown(await self._core.db.transact(work))
+
+
+def _shown(row: Token) -> dict[str, Any]:
+    """A token as it is listed: all but itself."""
+    return {
+        "id": row.id.hex(),
+        "device": row.device or None,
+        "made": views.time(row.made),
+        "used": views.date(row.used),
+    }

@@ -155,8 +155,10 @@ class SendingCalls:
     async def _wait(self, call: Call) -> Any:
         """Waits until nothing is stored, notified or fetched; the documents, and whether."""
         body = await call.json()
-        seconds = float(body.get("seconds", 2))
-        pending = [cids.parse(text) for text in texts(body, "messages")]
+        seconds = body.get("seconds", 2)
+        if not isinstance(seconds, int | float) or seconds < 0:
+            raise Usage("seconds is a number from 0", next="--wait 10")
+        pending = self._all_sent(call.owner, texts(body, "messages"))
         named = list(pending)
         with trio.move_on_after(seconds):
             while pending:
@@ -166,6 +168,19 @@ class SendingCalls:
                     await trio.sleep(0.01)
         rows = [await self._document(call.owner, each) for each in named]
         return {"done": not pending, "messages": rows}
+
+    def _all_sent(self, owner: Owner, names: Sequence[str]) -> list[Cid]:
+        """Messages of the owner, by their whole names.
+
+        Raises:
+            Absent: there is no such message; Malformed: no name of one.
+        """
+
+        def work(tx: Tables) -> list[Cid]:
+            parsed = [cids.parse(text) for text in names]
+            return [mailbox.find_sent(tx, owner.owner, cids.show(each)).message for each in parsed]
+
+        return self._core.db.read(work)
 
     def _is_pending(self, owner: Owner, message: Cid) -> bool:
         def work(tx: Tables) -> bool:

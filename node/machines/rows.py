@@ -48,7 +48,6 @@ class Owner(Row, frozen=True, kw_only=True, omit_defaults=True):
         order: 0 for the first, who is meant when no owner is named.
         signing: the Ed25519 seed; sealing: (X25519 secret, made at), newest first.
         record: the current address record, a block.
-        token: SHA-256 of the local API's bearer token, if one was made.
     """
 
     owner: Key
@@ -59,7 +58,24 @@ class Owner(Row, frozen=True, kw_only=True, omit_defaults=True):
     recovery: Key
     record: bytes
     created: Instant
-    token: bytes | None = None
+
+
+class Token(Row, frozen=True, kw_only=True, omit_defaults=True):
+    """What opens the local API as one owner, from one device; the token itself is not kept.
+
+    Attributes:
+        id: 4 bytes, by which it is named and revoked.
+        digest: SHA-256 of the token.
+        device: the administrator's word for where it is.
+        used: the day it was last used (its midnight, UTC); 0: never.
+    """
+
+    owner: Key
+    id: bytes
+    digest: bytes
+    made: Instant
+    device: str = ""
+    used: Instant = Instant(0)
 
 
 class Account(Row, frozen=True, kw_only=True, omit_defaults=True):

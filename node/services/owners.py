@@ -1,10 +1,9 @@
-"""Owners: keys, records, tokens; and the node's own secrets."""
+"""Owners: keys and records; and the node's own secrets."""
 
-import hashlib
 from dataclasses import dataclass
 
-from node.crypto import keys, phrase, tokens
-from node.encoding import text
+from node.crypto import keys, phrase
+from node.encoding import names, text
 from node.errors import Conflict, Malformed, NoContact, Usage
 from node.machines import rows
 from node.machines.rows import Owner, fresh_account
@@ -129,36 +128,15 @@ def moved(owner: Owner, endpoints: tuple[Endpoint, ...], now: Instant) -> Owner:
 
 
 def find(tx: Tables, name: str | None) -> Owner:
-    """The owner called `name`, or the first.
+    """The owner called `name` (a name, or a did), or the first.
 
     Raises:
         NoContact: there is none of that name.
     """
     for row in tx.owners.by("order"):
-        if name is None or row.name == name:
+        if name in (None, row.name, names.did(row.owner)):
             return row
     raise NoContact(f"there is no owner {name!r} here", next="willcall owner list")
-
-
-async def new_token(db: Database, randomness: Randomness, name: str) -> str:
-    """A bearer token for the local API; only its hash is kept, the older one is void."""
-    token = randomness.bytes(32).hex()
-
-    def work(tx: Tables) -> None:
-        row = find(tx, name)
-        tx.owners.put(row.but(token=hashlib.sha256(token.encode()).digest()))
-
-    await db.transact(work)
-    return token
-
-
-def by_token(tx: Tables, token: str) -> Owner | None:
-    """The owner that a bearer token belongs to."""
-    digest = hashlib.sha256(token.encode()).digest()
-    for row in tx.owners.scan():
-        if row.token is not None and tokens.equal(row.token, digest):
-            return row
-    return None
 
 
 def checked_name(name: str) -> str:

@@ -29,6 +29,12 @@ def time(instant: int | None) -> str | None:
     return datetime.fromtimestamp(instant / 1000, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
+def date(instant: int) -> str | None:
+    """The day of an instant, such as 2026-11-24."""
+    made = time(instant)
+    return None if made is None else made[:10]
+
+
 def name_of(tx: Tables, owner: Key, did: Key) -> str:
     """The contact's name, else the did."""
     row = tx.peers.get(owner, did)

@@ -100,6 +100,13 @@ OWNERS = Layout(
     key=lambda r: r.owner,
     indexes={"order": (b"o", lambda r: u64(r.order))},
 )
+TOKENS = Layout(
+    letter=b"K",
+    row=rows.Token,
+    width=36,
+    key=lambda r: r.owner + r.id,
+    aliases={"digest": (b"d", lambda r: r.digest)},
+)
 ACCOUNTS = Layout(letter=b"A", row=rows.Account, width=32, key=lambda r: r.owner)
 PEERS = Layout(
     letter=b"P",

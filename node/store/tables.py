@@ -90,7 +90,7 @@ class RowTable(Generic[R]):
         """Writes the row; of its indexes, what changed."""
         layout, tx = self._layout, self._tx
         key = layout.key(row)
-        if layout.indexes:
+        if layout.indexes or layout.aliases:
             before = self._get(key)
             old = {} if before is None else layout.entries(before)
             new = layout.entries(row)
@@ -236,6 +236,7 @@ class StoredTables:
     def __init__(self, tx: Tx, next_seq: Callable[[], int]) -> None:
         self._tx = tx
         self.owners: Table[rows.Owner] = RowTable(tx, keyspace.OWNERS)
+        self.tokens: Table[rows.Token] = RowTable(tx, keyspace.TOKENS)
         self.accounts: Table[rows.Account] = RowTable(tx, keyspace.ACCOUNTS)
         self.peers: Table[rows.Peer] = RowTable(tx, keyspace.PEERS)
         self.sent: Table[rows.Sent] = RowTable(tx, keyspace.SENT)

@@ -262,7 +262,16 @@ def test_owners(friends: Friends) -> None:
     assert anna.json("--owner", "otto", "whoami")["did"] == made["did"]
     assert anna.json("quota", "--owner", "otto")["limit"] == 2 * 2**30
     assert anna.json("inbox", "--owner=otto") == []
-    assert set(anna.json("owner", "token", "otto")) == {"owner", "token"}
+    token = anna.json("owner", "token", "otto", "--device", "phone")
+    assert list(token) == ["owner", "token", "id", "device", "made", "used"]
+    assert token["token"].startswith("willcall_")
+    listed = anna.json("owner", "tokens", "otto")
+    assert listed == [{key: token[key] for key in ("id", "device", "made", "used")}]
+    assert "phone" in anna.says("owner", "tokens", "otto")
+    assert anna.refuses(64, "owner", "token", "otto", "--device", "a b")
+    assert anna.json("owner", "token", "otto", "--revoke", token["id"])["id"] == token["id"]
+    assert anna.refuses(66, "owner", "token", "otto", "--revoke", token["id"])
+    assert anna.json("owner", "tokens", "otto") == []
     assert anna.refuses(73, "owner", "add", "otto")["error"] == "exists"
     assert anna.refuses(67, "owner", "token", "nobody")["error"] == "no-contact"
     assert "otto" in anna.says("owner", "list")

@@ -22,6 +22,7 @@ from tests.fakes.ports import InlineThreads
 
 LAYOUTS: tuple[Layout[Any], ...] = (
     keyspace.OWNERS,
+    keyspace.TOKENS,
     keyspace.ACCOUNTS,
     keyspace.PEERS,
     keyspace.SENT,

@@ -1,0 +1,49 @@
+"""Who may make which call. A call that is not named here is the administrator's.
+
+Every call acts on one owner's mail and nothing else, or it is the node's. Whoever opens the
+home's socket may make them all, as any owner. A token makes the first kind, as its own owner.
+The same table is in docs/security.md, and a test makes every call of it with a token.
+"""
+
+from typing import Final
+
+OWNER: Final = "owner"
+"""One owner's mailbox: the socket for any owner, a token for its own."""
+NODE: Final = "node"
+"""The node and its owners: the socket only."""
+
+RIGHTS: Final[dict[str, str]] = {
+    "GET whoami": OWNER,
+    "GET status": OWNER,
+    "GET quota": OWNER,
+    "GET owners": NODE,
+    "POST owners": NODE,
+    "GET tokens": NODE,
+    "POST token": NODE,
+    "POST revoke": NODE,
+    "POST invite": OWNER,
+    "GET contacts": OWNER,
+    "POST contacts": OWNER,
+    "POST contact": OWNER,
+    "GET held": OWNER,
+    "POST allow": OWNER,
+    "POST deny": OWNER,
+    "POST resolve": OWNER,
+    "POST send": OWNER,
+    "POST mbox": OWNER,
+    "POST wait": OWNER,
+    "GET sent": OWNER,
+    "GET message": OWNER,
+    "POST retract": OWNER,
+    "GET inbox": OWNER,
+    "GET mail": OWNER,
+    "GET raw": OWNER,
+    "POST read": OWNER,
+    "POST fetch": OWNER,
+    "POST delete": OWNER,
+}
+
+
+def admin_only(call: str) -> bool:
+    """Whether a token may not make the call; so it is with one that nobody thought about."""
+    return RIGHTS.get(call) != OWNER
