@@ -1,0 +1,76 @@
+"""Homes of earlier releases open, read, send and receive for ever.
+
+They are made by `tests/store/fixtures/make_home.py`, each by its own release, and kept.
+"""
+
+import hashlib
+import json
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import Make
+from tests.e2e.homes import Home, ended, meet
+
+FIXTURES = Path(__file__).parent.parent / "store" / "fixtures"
+RELEASES = sorted(
+    path.name.removeprefix("home-").removesuffix(".tar.xz") for path in FIXTURES.glob("home-*.xz")
+)
+
+MAIL = ("n", "message", "from", "subject", "size", "received")
+SENT = ("message", "subject", "size", "created", "keep_until")
+
+
+def unpacked(folder: Path, release: str) -> tuple[Home, dict[str, Any]]:
+    """The home of a release at a free port, and what its program said it holds."""
+    home = Home(folder, "old")
+    with tarfile.open(FIXTURES / f"home-{release}.tar.xz") as archive:
+        archive.extractall(home.path, filter="data")
+    home.path.chmod(0o700)
+    home.configure(network={"listen": f"127.0.0.1:{home.port}"})
+    facts: dict[str, Any] = json.loads((FIXTURES / f"home-{release}.json").read_text())
+    return home, facts
+
+
+def keep(rows: list[dict[str, Any]], *names: str) -> list[list[Any]]:
+    return [[row[name] for name in names] for row in rows]
+
+
+def test_the_first_release_is_among_them() -> None:
+    assert "0.1" in RELEASES
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_an_old_home_opens_reads_sends_and_receives(folder: Path, release: str, make: Make) -> None:
+    home, facts = unpacked(folder, release)
+    carol = make("carol")
+    with ended([home]):
+        carol.start()
+        home.start()
+        assert home.json("whoami")["did"] == facts["did"]
+        found = home.json("inbox")
+        assert keep(found, *MAIL) == keep(facts["inbox"], *MAIL)
+        assert [row["state"] for row in found[2:]] == ["waiting", "failed"]
+        assert keep(home.json("sent"), *SENT) == keep(facts["sent"], *SENT)
+        states = [row["deliveries"][0]["state"] for row in home.json("sent")]
+        assert states == ["retracted", "stored", "confirmed", "confirmed"]
+        assert keep(home.json("held"), "n", "did", "size") == keep(
+            facts["held"], "n", "did", "size"
+        )
+        assert keep(home.json("contact", "list"), "name", "did") == keep(
+            facts["contacts"], "name", "did"
+        )
+        assert home.json("quota") == facts["quota"]
+        assert [row["did"] for row in home.json("owner", "list")] == [facts["did"], facts["bob"]]
+        for cid, digest in facts["raw"].items():
+            assert hashlib.sha256(home.raw(cid)).hexdigest() == digest
+        meet(home, carol)
+        for size in (100, 90_000):
+            home.settled(home.send("carol", bytes(size)), "confirmed")
+            carol.settled(carol.send("anna", bytes(size)), "confirmed")
+        assert len(home.json("inbox")) == len(found) + 2
+        home.stop()
+        home.start()
+        assert len(home.json("inbox")) == len(found) + 2
