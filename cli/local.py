@@ -205,8 +205,11 @@ def _quoted(text: str) -> str:
 def home_of(given: str | None) -> Path:
     """`--home`, else `WILLCALL_HOME`, else the XDG data folder."""
     chosen = given or os.environ.get("WILLCALL_HOME")
-    if chosen:
-        return Path(chosen).expanduser().absolute()
+    return Path(chosen).expanduser().absolute() if chosen else default_home()
+
+
+def default_home() -> Path:
+    """Where a home is when nobody says otherwise."""
     import platformdirs
 
     return Path(platformdirs.user_data_dir("willcall"))

@@ -13,7 +13,7 @@ from typing import NoReturn
 import typer
 from typer.exceptions import Abort, TyperException
 
-from cli import contact, home, mail, owner, sending, stranger
+from cli import contact, home, mail, owner, sending, settings, stranger
 from cli.state import STATE
 from node.errors import Usage, WillcallError
 
@@ -36,7 +36,7 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for part in (home, contact, sending, mail, stranger, owner):
+for part in (home, contact, sending, mail, stranger, owner, settings):
     part.register(app)
 
 

@@ -1,13 +1,18 @@
-"""What an operator can set, with its default, and where a value came from.
+"""What an operator can set: every key with its default, its meaning and its check.
 
-`HOME/config.toml`, written by `init`; every key is optional. An unknown key or a value out
-of range is refused with its path, before anything starts.
+`HOME/config.toml`, written by `init`; every key is optional. Meaning, check and whether a
+change needs a restart stand beside the key, once: `init` prints them, `willcall config show`
+shows them, a broken file is told with all its errors, key and line, before anything starts.
 """
 
 import re
 import tomllib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -35,47 +40,123 @@ def size(text: str) -> ByteCount:
     raise ConfigBroken(f"not a size: {text[:40]!r}", next="write it like 10MiB or 5GiB")
 
 
-class Network(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where the node listens, and whom it may call.
+# --- checks: a value in, ValueError or WillcallError out --------------------------------
 
-    Attributes:
-        listen: `host:port` of the public listener.
-        origin: `host:port` under which others reach it; None: the same as `listen`.
-        private: whether private addresses may be called (both sides must allow it).
-        ports: ports that may be called beside 443, 4625 and 8443.
-        trusted_proxies: addresses whose `X-Forwarded-For` is believed.
+
+def _check_origin(value: str | None) -> None:
+    if value is not None:
+        origins.check(value)
+
+
+def _check_ports(value: tuple[int, ...]) -> None:
+    for port in value:
+        if not 1 <= port <= 65_535:
+            raise ValueError(f"a port is a number from 1 to 65535, not {port}")
+
+
+def _check_networks(value: tuple[str, ...]) -> None:
+    for text in value:
+        ip_network(text)
+
+
+def _check_message(value: str) -> None:
+    if not 1 <= size(value) <= limits.MESSAGE_LARGEST:
+        raise ValueError("at most 1GiB, at least one byte")
+
+
+def _check_source(value: str) -> None:
+    if value and not _SOURCE.fullmatch(value):
+        raise ValueError("an https address to clone from, or empty")
+
+
+def _one_of(*words: str) -> Callable[[str], None]:
+    def check(value: str) -> None:
+        if value not in words:
+            raise ValueError(f"{value[:40]!r} is none of: {', '.join(words)}")
+
+    return check
+
+
+def _key(
+    meaning: str, check: Callable[[Any], object] | None = None, *, restart: bool = False
+) -> msgspec.Meta:
+    """What belongs to a key beside its type and default.
+
+    Args:
+        meaning: one line for a person.
+        check: raises for a value that can't be used.
+        restart: whether a running node goes on with the old value until it is started again.
     """
-
-    listen: str = "127.0.0.1:4625"
-    origin: str | None = None
-    private: bool = False
-    ports: tuple[int, ...] = ()
-    trusted_proxies: tuple[str, ...] = ()
+    return msgspec.Meta(description=meaning, extra={"check": check, "restart": restart})
 
 
-class Pickup(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`ask_over`: larger accepted mail waits at its sender until its owner calls for it."""
-
-    ask_over: str = "10MiB"
+# --- the keys ---------------------------------------------------------------------------
 
 
-class Retention(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`sent`: after the grace, `keep` sent mail or `drop` its blocks."""
-
-    sent: str = "keep"
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One `[section]` of the file; the first line of its docstring is printed above it."""
 
 
-class Capacity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`message`: the largest message; `quota`: what a new owner gets."""
+class Network(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the node listens, and whom it may call."""
 
-    message: str = "64MiB"
-    quota: str = "5GiB"
+    listen: Annotated[
+        str, _key("host:port of the public listener", _check_origin, restart=True)
+    ] = "127.0.0.1:4625"
+    origin: Annotated[
+        str | None,
+        _key(
+            "host:port under which others reach the node; none: the same as listen",
+            _check_origin,
+            restart=True,
+        ),
+    ] = None
+    private: Annotated[
+        bool, _key("whether private addresses (10.0.0.0/8 and such) may be called")
+    ] = False
+    ports: Annotated[
+        tuple[int, ...], _key("ports that may be called beside 443, 4625 and 8443", _check_ports)
+    ] = ()
+    trusted_proxies: Annotated[
+        tuple[str, ...],
+        _key("addresses or networks whose X-Forwarded-For is believed", _check_networks),
+    ] = ()
 
 
-class Invite(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`source`: the https address willcall can be cloned from, shown to whoever is invited."""
+class Pickup(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When accepted mail is fetched."""
 
-    source: str = ""
+    ask_over: Annotated[
+        str, _key("larger accepted mail waits at its sender until its owner calls for it", size)
+    ] = "10MiB"
+
+
+class Retention(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What stays."""
+
+    sent: Annotated[
+        str,
+        _key("after the grace, `keep` sent mail or `drop` its bytes", _one_of("keep", "drop")),
+    ] = "keep"
+
+
+class Capacity(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How much fits."""
+
+    message: Annotated[
+        str, _key("the largest message, sent or accepted; at most 1GiB", _check_message)
+    ] = "64MiB"
+    quota: Annotated[str, _key("what a new owner gets; owners that exist keep theirs", size)] = (
+        "5GiB"
+    )
+
+
+class Invite(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the page behind your invite links says."""
+
+    source: Annotated[
+        str, _key("https address willcall can be cloned from; none: nothing is said", _check_source)
+    ] = ""
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -118,57 +199,218 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return self.retention.sent == "keep"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One key of the file, with all that stands beside it above."""
+
+    section: str
+    name: str
+    kind: Any
+    default: Any
+    meaning: str
+    restart: bool
+    check: Callable[[Any], object] | None
+
+    @property
+    def path(self) -> str:
+        """`section.name`."""
+        return f"{self.section}.{self.name}"
+
+    def value(self, config: Config) -> Any:
+        """What `config` says."""
+        return getattr(getattr(config, self.section), self.name)
+
+
+@cache
+def settings() -> tuple[Setting, ...]:
+    """Every key there is, in the order of the file."""
+    return tuple(
+        _described(section.name, field)
+        for section in msgspec.structs.fields(Config)
+        for field in msgspec.structs.fields(section.type)
+    )
+
+
+def _described(section: str, field: msgspec.structs.FieldInfo) -> Setting:
+    meta: msgspec.Meta = field.type.__metadata__[0]
+    return Setting(
+        section=section,
+        name=field.name,
+        kind=field.type,
+        default=field.default,
+        meaning=meta.description or "",
+        **(meta.extra or {}),
+    )
+
+
+# --- reading ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """Something in the file that can't be used; `line` from 1, where it is known."""
+
+    text: str
+    line: int | None = None
+
+    def __str__(self) -> str:
+        """For a person."""
+        return self.text if self.line is None else f"line {self.line}: {self.text}"
+
+
 def parse(text: str) -> Config:
     """The configuration in `text` (TOML).
 
     Raises:
         ConfigBroken: not TOML, an unknown key, a value that can't be used; says which.
     """
+    found = problems(text)
+    if found:
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        raise ConfigBroken(f"config.toml, {found[0]}{more}", next="willcall config check")
+    return msgspec.convert(tomllib.loads(text), Config)
+
+
+def problems(text: str) -> list[Problem]:
+    """All that is wrong with the file at once, in its order."""
     try:
-        config = msgspec.convert(tomllib.loads(text), Config)
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise ConfigBroken(f"config.toml: {error}", next="willcall config check") from error
-    check(config)
-    return config
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        at = re.search(r"at line (\d+)", str(error))
+        return [Problem(text=str(error), line=int(at[1]) if at else None)]
+    where = lines(text)
+    return [
+        Problem(text=said, line=where.get(path))
+        for section, values in tables.items()
+        for path, said in _of_section(section, values)
+    ]
 
 
 def check(config: Config) -> None:
     """Raises ConfigBroken unless all values can be used."""
-    for word, value in (("listen", config.network.listen), ("origin", config.origin)):
-        try:
-            origins.check(value)
-        except Malformed as error:
-            raise ConfigBroken(f"network.{word}: {error.text}", next="write host:port") from error
+    for key in settings():
+        for said in _of_value(key, key.value(config)):
+            hint = "write host:port" if key.check is _check_origin else "willcall config show"
+            raise ConfigBroken(said, next=hint)
+
+
+def _of_section(section: str, values: Any) -> Iterator[tuple[str, str]]:
+    known = {key.name: key for key in settings() if key.section == section}
+    if not known:
+        every = list(dict.fromkeys(key.section for key in settings()))
+        yield section, f"there is no section {section!r}{_nearest(section, every)}"
+    elif not isinstance(values, dict):
+        yield section, f"{section} is a section: write [{section}], and its keys below"
+    else:
+        for name, value in values.items():
+            path = f"{section}.{name}"
+            if name not in known:
+                yield path, f"there is no key {path!r}{_nearest(name, list(known))}"
+            else:
+                yield from ((path, said) for said in _of_value(known[name], value))
+
+
+def _of_value(key: Setting, value: Any) -> Iterator[str]:
     try:
-        _ = config.proxies
-    except ValueError as error:
-        raise ConfigBroken(f"network.trusted_proxies: {error}") from error
-    if any(not 1 <= port <= 65_535 for port in config.network.ports):
-        raise ConfigBroken("network.ports: a port is a number from 1 to 65535")
-    if config.retention.sent not in ("keep", "drop"):
-        raise ConfigBroken("retention.sent is `keep` or `drop`")
-    if not 1 <= config.message <= limits.MESSAGE_LARGEST:
-        raise ConfigBroken("capacity.message is at most 1GiB")
-    if config.invite.source and not _SOURCE.fullmatch(config.invite.source):
-        raise ConfigBroken("invite.source is an https address to clone from, or empty")
-    _ = config.ask_over, config.quota
+        made = msgspec.convert(value, key.kind)
+        if key.check is not None:
+            key.check(made)
+    except (msgspec.ValidationError, ValueError) as error:
+        yield f"{key.path}: {error}"
+    except (ConfigBroken, Malformed) as error:
+        yield f"{key.path}: {error.text}"
+
+
+def _nearest(word: str, known: list[str]) -> str:
+    close = get_close_matches(word, known, 1)
+    return f"; do you mean {close[0]!r}?" if close else f"; there are {', '.join(known)}"
+
+
+def lines(text: str) -> dict[str, int]:
+    """On which line each section and key stands; the plain spellings of TOML only."""
+    found: dict[str, int] = {}
+    section = ""
+    for number, line in enumerate(text.split("\n"), 1):
+        if head := re.match(r"\s*\[\s*([\w-]+)\s*\]", line):
+            section = f"{head[1]}."
+            found.setdefault(head[1], number)
+        elif key := re.match(r"\s*([\w.-]+)\s*=", line):
+            found.setdefault(f"{section}{key[1]}", number)
+    return found
+
+
+# --- changing while the node runs -------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reloaded:
+    """What a running node makes of a changed file.
+
+    Attributes:
+        config: to go on with: the new one, but for keys that need a restart.
+        changed: keys whose new value holds from now on.
+        waiting: keys whose new value needs a restart.
+    """
+
+    config: Config
+    changed: tuple[str, ...]
+    waiting: tuple[str, ...]
+
+
+def reloaded(old: Config, new: Config) -> Reloaded:
+    """The configuration after a reload, given the one that runs and the one in the file."""
+    differ = [key for key in settings() if key.value(old) != key.value(new)]
+    kept: dict[str, dict[str, Any]] = {}
+    for key in settings():
+        if key.restart:
+            kept.setdefault(key.section, {})[key.name] = key.value(old)
+    sections = {
+        section: msgspec.structs.replace(getattr(new, section), **values)
+        for section, values in kept.items()
+    }
+    return Reloaded(
+        config=msgspec.structs.replace(new, **sections),
+        changed=tuple(key.path for key in differ if not key.restart),
+        waiting=tuple(key.path for key in differ if key.restart),
+    )
+
+
+# --- printing ---------------------------------------------------------------------------
 
 
 def print_toml(config: Config) -> str:
-    """The configuration as TOML, every key with its value."""
-    lines: list[str] = []
-    for section, values in msgspec.to_builtins(config).items():
-        lines += [f"[{section}]"]
-        lines += [f"{key} = {_toml(value)}" for key, value in values.items() if value is not None]
-        lines += [""]
-    return "\n".join(lines)
+    """The configuration as TOML: every key with its meaning; a default is a comment.
+
+    What is a comment follows the defaults of later versions. Where the node listens is
+    always said: others may have been told of it.
+    """
+    parts: list[str] = [
+        "# Settings of a willcall node; a line without its # overrides the default."
+    ]
+    for section in msgspec.structs.fields(Config):
+        title = (section.type.__doc__ or "").partition("\n")[0]
+        parts += ["", f"# {title}", f"[{section.name}]"]
+        parts += [_printed(key, config) for key in settings() if key.section == section.name]
+    return "\n".join(parts) + "\n"
 
 
-def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(_toml(each) for each in value) + "]"
-    return str(value)
+def _printed(key: Setting, config: Config) -> str:
+    value = key.value(config)
+    plain = value == key.default and key.path != "network.listen"
+    text = "" if value is None else f" {show(value)}"
+    return f"# {key.meaning}\n{'# ' if plain else ''}{key.name} ={text}"
+
+
+def show(value: Any) -> str:
+    """A value as TOML spells it; `none`, which TOML can't, where there is none."""
+    match value:
+        case None:
+            return "none"
+        case bool():
+            return "true" if value else "false"
+        case str():
+            return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        case list() | tuple():
+            return "[" + ", ".join(show(each) for each in value) + "]"
+        case _:
+            return str(value)
