@@ -1,4 +1,4 @@
-"""`contact add | list | show | rename | block | remove`."""
+"""`contact add | list | show | verify | rename | block | unblock | remove`."""
 
 from typing import Any
 
@@ -7,7 +7,9 @@ import typer
 from cli import render
 from cli.state import STATE
 
-ROW = ("name", "did", "address", "origin", "lane", "mutual", "blocked", "added")
+ROW = ("name", "did", "address", "origin", "lane", "mutual", "blocked", "added", "verified")
+SHOWN = (*ROW, "origins", "says", "heard", "keyed", "issued", "expires")
+TIMES = frozenset({"added", "verified", "heard", "keyed", "issued", "expires"})
 
 contacts = typer.Typer(
     name="contact", help="People you exchange mail with.", no_args_is_help=True,
@@ -75,37 +77,77 @@ def list_() -> None:
         render.hint("willcall invite, or willcall contact add LINK")
         return
     render.table(
-        ("name", "lane", "mutual", "origin", "did"),
+        ("name", "lane", "mutual", "verified", "origin", "did"),
         [
-            (r["name"], r["lane"], "yes" if r["mutual"] else "no", r["origin"] or "", r["did"])
-            for r in rows
+            (
+                row["name"],
+                row["lane"],
+                "yes" if row["mutual"] else "no",
+                "yes" if row["verified"] else "no",
+                row["origin"] or "",
+                row["did"],
+            )
+            for row in rows
         ],
     )
 
 
-def _change(contact: str, action: str, name: str | None = None) -> None:
-    row = STATE.local().post("contact", contact=contact, action=action, name=name)
+def _changed(contact: str, action: str, name: str | None = None) -> dict[str, Any] | None:
+    """The changed row; None where its document was what was asked for."""
+    row: dict[str, Any] = STATE.local().post("contact", contact=contact, action=action, name=name)
     if STATE.json:
         render.document(document(row))
-    else:
-        _print(row)
-
-
-def _print(row: dict[str, Any]) -> None:
-    for word in ROW:
-        value = row[word]
-        if isinstance(value, bool):
-            value = "yes" if value else "no"
-        render.line(f"{word + ':':<9}{render.when(value) if word == 'added' else value or '-'}")
+        return None
+    return row
 
 
 @contacts.command()
 def show(contact: str = typer.Argument(..., metavar="NAME|DID")) -> None:
-    """One contact.
+    """All that is known of one contact.
 
-    Example: willcall contact show ben
+    `says`: what they call themselves. `heard`: the last sign of life, to the hour. `keyed`: since
+    when their sealing key is the same. Example: willcall contact show ben
     """
-    _change(contact, "show")
+    row = STATE.local().post("contact", contact=contact, action="show")
+    if STATE.json:
+        render.document({word: row[word] for word in SHOWN})
+        return
+    for word in SHOWN:
+        render.line(f"{word + ':':<10}{_shown(word, row[word])}")
+    if not row["verified"]:
+        render.hint(f"willcall contact verify {contact}")
+
+
+def _shown(word: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(value) or "-"
+    return (render.when(value) if word in TIMES else value) or "-"
+
+
+@contacts.command()
+def verify(
+    contact: str = typer.Argument(..., metavar="NAME|DID"),
+    yes: bool = typer.Option(False, "--yes", help="They saw the same six words: note it."),
+) -> None:
+    """Six words that both of you see if nobody stands between you.
+
+    Compare them over the phone or face to face, not by mail. Each word, and their order.
+    Examples: willcall contact verify ben    willcall contact verify ben --yes
+    """
+    row = STATE.local().post("verify", contact=contact, confirmed=yes)
+    if STATE.json:
+        render.document({word: row[word] for word in ("name", "did", "words", "verified")})
+        return
+    render.line(row["words"])
+    who = row["name"] or row["did"]
+    if yes:
+        render.line(f"{who} is verified: this key is the person you compared with")
+        return
+    render.line(f"Compare with {who}, who sees them by: willcall contact verify YOUR-NAME-THERE")
+    render.line("If one word differs, this key is somebody else's: don't write to it.")
+    render.hint(f"all six the same? willcall contact verify {contact} --yes")
 
 
 @contacts.command()
@@ -117,22 +159,41 @@ def rename(
 
     Example: willcall contact rename ben benjamin
     """
-    _change(contact, "rename", name)
+    row = _changed(contact, "rename", name)
+    if row is not None:
+        render.line(f"{contact} is {row['name']} now; only you see that name")
 
 
 @contacts.command()
 def block(contact: str = typer.Argument(..., metavar="NAME|DID")) -> None:
-    """Their mail is never shown again. They can't tell; `add` undoes it.
+    """Their mail is never shown again, and they can't tell.
 
     Example: willcall contact block ben
     """
-    _change(contact, "block")
+    row = _changed(contact, "block")
+    if row is not None:
+        render.line(f"{row['name'] or row['did']} is blocked: what they send is not taken any more")
+        render.hint(f"to undo it: willcall contact unblock {contact}")
+
+
+@contacts.command()
+def unblock(contact: str = typer.Argument(..., metavar="NAME|DID")) -> None:
+    """Hears them again, and asks at once what waits at theirs.
+
+    Example: willcall contact unblock ben
+    """
+    row = _changed(contact, "unblock")
+    if row is not None:
+        render.line(f"{row['name'] or row['did']} is not blocked")
 
 
 @contacts.command()
 def remove(contact: str = typer.Argument(..., metavar="NAME|DID")) -> None:
-    """Forgets a contact. Mail on its way to them goes on, or retract it.
+    """Forgets a contact, who is a stranger then. Mail on its way to them goes on.
 
     Example: willcall contact remove ben
     """
-    _change(contact, "remove")
+    row = _changed(contact, "remove")
+    if row is not None:
+        render.line(f"{row['name'] or row['did']} is no contact any more")
+        render.hint("mail on its way to them: willcall sent --open, willcall retract CID")

@@ -5,17 +5,18 @@ from typing import Any
 import trio
 
 from node import limits
+from node.crypto import phrase
 from node.encoding import cid as cids
 from node.encoding import names
-from node.errors import Usage
+from node.errors import NoContact, Usage
 from node.localapi.call import Call, Handler, optional
 from node.machines.rows import Peer
 from node.ports import Tables
-from node.services import meet, views
+from node.services import meet, petnames, views
 from node.services.mailbox import Mailbox
 from node.services.node import Node
 from node.services.views import Views
-from node.units import SECOND, Key
+from node.units import SECOND, Instant, Key
 
 
 class ContactCalls:
@@ -29,6 +30,7 @@ class ContactCalls:
             "GET contacts": self._contacts,
             "POST contacts": self._contact_add,
             "POST contact": self._contact_change,
+            "POST verify": self._verify,
             "GET held": self._held,
             "POST allow": self._allow,
             "POST deny": self._deny,
@@ -57,7 +59,7 @@ class ContactCalls:
         link, name = _link(str(body.get("link", ""))), optional(body, "name")
         now = self._core.now()
         if name is not None:
-            meet.checked_name(name)
+            petnames.checked(name)
 
         def work(tx: Tables) -> Peer:
             return meet.add(tx, call.owner, link, name, now)
@@ -80,14 +82,31 @@ class ContactCalls:
     async def _contact_change(self, call: Call) -> Any:
         body = await call.json()
         text, action = str(body.get("contact", "")), str(body.get("action", ""))
-        name = optional(body, "name")
+        name, now = optional(body, "name"), self._core.now()
 
         def work(tx: Tables) -> Peer:
-            row = meet.find(tx, call.owner.owner, text)
-            return _changed(tx, row, action, name)
+            row = _known(petnames.find(tx, call.owner.owner, text))
+            return _changed(tx, row, action, name, now)
 
         row = await self._core.db.transact(work)
-        return views.contact(row)
+        self._core.outgoing.ring()
+        return views.everything(row)
+
+    async def _verify(self, call: Call) -> Any:
+        """The six words for a contact; with `confirmed`, notes that both sides saw the same."""
+        body = await call.json()
+        text, confirmed = str(body.get("contact", "")), body.get("confirmed") is True
+        now = self._core.now()
+
+        def work(tx: Tables) -> Peer:
+            row = _known(petnames.find(tx, call.owner.owner, text))
+            if confirmed:
+                row = row.but(verified=now)
+                tx.peers.put(row)
+            return row
+
+        row = await self._core.db.transact(work)
+        return views.contact(row) | {"words": phrase.compared(call.owner.owner, row.did)}
 
     async def _held(self, call: Call) -> Any:
         return self._views.held(call.owner.owner)
@@ -110,14 +129,25 @@ class ContactCalls:
         return {"message": message, "did": names.did(slot.sender)}
 
 
-def _changed(tx: Tables, row: Peer, action: str, name: str | None) -> Peer:
+def _known(row: Peer) -> Peer:
+    """Raises NoContact for somebody who is neither a contact nor blocked."""
+    if row.name is None and not row.blocked:
+        raise NoContact(
+            f"{names.did(row.did)} is no contact", next="willcall contact add LINK|ADDRESS"
+        )
+    return row
+
+
+def _changed(tx: Tables, row: Peer, action: str, name: str | None, now: Instant) -> Peer:
     if action == "block":
         return meet.block(tx, row)
+    if action == "unblock":
+        return meet.unblock(tx, row, now)
     if action == "remove":
         meet.remove(tx, row)
         return row
     if action == "rename" and name is not None:
-        row = meet.name_it(tx, row, meet.checked_name(name))
+        row = petnames.give(tx, row, petnames.checked(name))
         tx.peers.put(row)
         return row
     if action == "show":

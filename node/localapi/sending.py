@@ -14,7 +14,7 @@ from node.localapi.call import Call, Handler, texts, word
 from node.machines.rows import Owner, Peer, Sent
 from node.mail import mbox
 from node.ports import Tables
-from node.services import mailbox, meet, owners, views
+from node.services import mailbox, meet, owners, petnames, views
 from node.services.ledger import account, check_room
 from node.services.mailbox import Mailbox
 from node.services.node import Node
@@ -214,7 +214,7 @@ class SendingCalls:
 def _recipient(tx: Tables, owner: Owner, text: str, now: Instant) -> Peer:
     """A contact, the owner itself, or a stranger by address."""
     try:
-        return meet.find(tx, owner.owner, text)
+        return petnames.find(tx, owner.owner, text)
     except NoContact:
         if text == owner.name or text.startswith(names.did(owner.owner)):
             return _itself(tx, owner)

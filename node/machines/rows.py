@@ -126,6 +126,8 @@ class Peer(Row, frozen=True, kw_only=True, omit_defaults=True):
         refused: why its node last refused our introduction.
         greeted: origins whose node itself said that the peer is there.
         provisional: the name is a stand-in until a record says what the peer is called.
+        verified: when the owner compared the six words with them.
+        keyed: when its present sealing key was first seen here.
     """
 
     owner: Key
@@ -152,6 +154,8 @@ class Peer(Row, frozen=True, kw_only=True, omit_defaults=True):
     refused: str | None = None
     greeted: tuple[str, ...] = ()
     provisional: bool = False
+    verified: Instant | None = None
+    keyed: Instant = Instant(0)
 
 
 class Sent(Row, frozen=True, kw_only=True, omit_defaults=True):

@@ -170,10 +170,10 @@ class Deliverer:
 
     async def _ask(self, row: Peer, at: Endpoint) -> tuple[Peer, Record]:
         signed = await self._calls.owner(at, row.did)
-        block = signed.block
+        block, now = signed.block, self._core.now()
 
         def work(tx: Tables) -> Peer:
-            return meet.learn(tx, row.owner, row.did, block, greeted=at.origin) or row
+            return meet.learn(tx, row.owner, row.did, block, now, greeted=at.origin) or row
 
         row = await self._core.db.transact(work)
         return row, signed.claim if row.record is None else record.decode(row.record).claim
@@ -342,17 +342,17 @@ class Deliverer:
         else:
             contact = found.peer.name is not None
             after = outbox.on_answer(before, fact.state, fact.reason, now, jitter, contact=contact)
-            if self._is_newer(tx, found, fact):
+            if self._is_newer(tx, found, fact, now):
                 after = outbox.on_newer_record(after, now)
         ledger.change(tx, before, after, now, keep_sent=keep_sent)
 
-    def _is_newer(self, tx: Tables, found: _Round, fact: Answer) -> bool:
+    def _is_newer(self, tx: Tables, found: _Round, fact: Answer, now: Instant) -> bool:
         if fact.record is None or fact.record.claim.id != found.peer.did:
             return False
         if not fact.record.claim.beats(found.record):
             return False
         owner, did = found.owner.owner, found.peer.did
-        return meet.learn(tx, owner, did, fact.record.block) is not None
+        return meet.learn(tx, owner, did, fact.record.block, now) is not None
 
     # --- polls -------------------------------------------------------------------------
 

@@ -129,7 +129,7 @@ class Hearing:
             Conflict: an older one; `newer_record` gives the newer.
             Unverified: not signed by that key.
         """
-        signed = record.decode(block)
+        signed, now = record.decode(block), self._core.now()
         if signed.claim.id != did:
             raise Unverified("this record is somebody else's")
 
@@ -141,8 +141,8 @@ class Hearing:
             for row in known:
                 if row.record is not None and record.decode(row.record).claim.beats(new):
                     raise Conflict("a newer record is known", reason="older-record")
-                meet.learn(tx, row.owner, did, block)
-                ledger.heard(tx, row.owner, did, self._core.now())
+                meet.learn(tx, row.owner, did, block, now)
+                ledger.heard(tx, row.owner, did, now)
 
         await self._core.db.transact(work)
         self._ring()

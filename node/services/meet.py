@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from node import limits
 from node.crypto import tokens
 from node.encoding import cid, names, origin
-from node.encoding import text as texts
-from node.errors import Conflict, Malformed, NoContact, Unverified, Usage
+from node.errors import Malformed, Unverified, Usage
 from node.machines import peer as peers
 from node.machines.rows import Errand, Invite, Owner, Peer
 from node.objects import record
@@ -20,7 +19,7 @@ from node.objects.introduction import INTRODUCTION, Introduction
 from node.objects.record import Record
 from node.objects.signed import Signed
 from node.ports import Tables
-from node.services import ring
+from node.services import petnames, ring
 from node.services.core import Core
 from node.units import Instant, Key
 
@@ -113,54 +112,10 @@ def add(tx: Tables, owner: Owner, link: Link, name: str | None, now: Instant) ->
         added=row.added or now,
         poll_at=row.poll_at or now,
     )
-    row = name_it(tx, row, name)
+    row = petnames.give(tx, row, name)
     row = peers.on_owed(row, now, now)
     tx.peers.put(row)
     return row
-
-
-def name_it(tx: Tables, row: Peer, wanted: str | None) -> Peer:
-    """The row with a name nobody else has: as wanted, else as its record says, else a stand-in."""
-    if wanted is not None:
-        chosen = free_name(tx, row, wanted)
-        if chosen != wanted:
-            raise Conflict(
-                f"there is a contact {wanted!r} already; nothing was changed",
-                next=f"--as {chosen}, or willcall contact rename {wanted} NEW",
-            )
-        return _named(row, chosen)
-    if row.name is not None and not row.provisional:
-        return row
-    said = None if row.record is None else record.decode(row.record).claim.name
-    if said is not None:
-        return _named(row, free_name(tx, row, said))
-    if row.name is not None:
-        return row
-    return _named(row, _numbered(tx, row), provisional=True)
-
-
-def _named(row: Peer, name: str, *, provisional: bool = False) -> Peer:
-    made: Peer = row.but(name=name, provisional=provisional)
-    return made
-
-
-def free_name(tx: Tables, row: Peer, wanted: str) -> str:
-    """`wanted`, or `wanted-2`, `wanted-3`, … where another contact has it."""
-    taken = {p.name for p in tx.peers.by("named", row.owner) if p.did != row.did}
-    if wanted not in taken:
-        return wanted
-    count = 2
-    while f"{wanted}-{count}" in taken:
-        count += 1
-    return f"{wanted}-{count}"
-
-
-def _numbered(tx: Tables, row: Peer) -> str:
-    taken = {p.name for p in tx.peers.by("named", row.owner) if p.did != row.did}
-    count = 1
-    while f"contact-{count}" in taken:
-        count += 1
-    return f"contact-{count}"
 
 
 def tell_record(tx: Tables, owner: Owner, now: Instant) -> None:
@@ -171,30 +126,6 @@ def tell_record(tx: Tables, owner: Owner, now: Instant) -> None:
             told = Errand(owner=owner.owner, to=row.did, kind="record", message=name, next_at=now)
             tx.errands.put(told)
             tx.peers.put(peers.on_owed(row, now, now))
-
-
-def find(tx: Tables, owner: Key, text: str) -> Peer:
-    """The contact called `text`, or with that did or address.
-
-    Raises:
-        NoContact: there is none.
-    """
-    bare = text.strip()
-    if bare.startswith("did:key:"):
-        row = _by_did(tx, owner, bare.partition("@")[0])
-        if row is not None:
-            return row
-    for row in tx.peers.by("named", owner):
-        if row.name == bare:
-            return row
-    raise NoContact(f"there is no contact {bare[:80]!r}", next="willcall contact list")
-
-
-def _by_did(tx: Tables, owner: Key, did: str) -> Peer | None:
-    try:
-        return tx.peers.get(owner, names.parse_did(did))
-    except Malformed:
-        return None
 
 
 def written_to(tx: Tables, owner: Owner, link: Link, now: Instant) -> Peer:
@@ -217,6 +148,17 @@ def block(tx: Tables, row: Peer) -> Peer:
     return made
 
 
+def unblock(tx: Tables, row: Peer, now: Instant) -> Peer:
+    """Heard again, and asked at once what waited meanwhile."""
+    if not row.blocked:
+        return row
+    known = row.name is not None
+    made: Peer = row.but(blocked=False, introduce=known and not row.met)
+    made = peers.on_owed(made.but(poll_at=now), now, now) if known else made
+    tx.peers.put(made)
+    return made
+
+
 def remove(tx: Tables, row: Peer) -> None:
     """Not a contact any more; what is still owed to it keeps its row."""
     owed = any(True for _ in tx.deliveries.by("open", row.owner, row.did))
@@ -234,6 +176,7 @@ def remove(tx: Tables, row: Peer) -> None:
             token=None,
             poll_at=None,
             blocked=False,
+            verified=None,
         )
     )
 
@@ -266,20 +209,32 @@ def introduction(owner: Owner, row: Peer, secret: bytes, now: Instant) -> bytes:
     return INTRODUCTION.sign(made, owner.signing)
 
 
+def with_record(row: Peer, block: bytes, now: Instant) -> Peer:
+    """The row with a verified record, if that beats the one it has.
+
+    Whether the peer is where a new record says is asked afresh.
+    """
+    new = record.decode(block).claim
+    old = None if row.record is None else record.decode(row.record).claim
+    if old is not None and not new.beats(old):
+        return row
+    same = old is not None and old.sealing == new.sealing
+    made: Peer = row.but(record=block, greeted=(), keyed=row.keyed if same else now)
+    return made
+
+
 def learn(
-    tx: Tables, owner: Key, did: Key, block: bytes, *, greeted: str | None = None
+    tx: Tables, owner: Key, did: Key, block: bytes, now: Instant, *, greeted: str | None = None
 ) -> Peer | None:
     """A verified record of a peer: kept when it beats the one we have. None: no such peer."""
     row = tx.peers.get(owner, did)
     if row is None:
         return None
-    new = record.decode(block).claim
-    if row.record is None or new.beats(record.decode(row.record).claim):
-        row = row.but(record=block, greeted=())
+    row = with_record(row, block, now)
     if greeted is not None and greeted not in row.greeted:
         row = row.but(greeted=(*row.greeted, greeted)[-limits.ORIGINS :])
     if row.provisional:
-        row = name_it(tx, row, None)
+        row = petnames.give(tx, row, None)
     tx.peers.put(row)
     return row
 
@@ -305,7 +260,7 @@ def _complete(tx: Tables, row: Peer, signed: Signed[Introduction], now: Instant)
     except (Malformed, Unverified):
         return
     if theirs.sender == row.did and theirs.to == row.owner and known is not None:
-        tx.peers.put(_befriend(tx, row, theirs, known, now))
+        tx.peers.put(_befriend(tx, row, theirs, now))
 
 
 def _own_record(theirs: Introduction) -> Record | None:
@@ -319,17 +274,14 @@ def taken(row: Peer, signed: Signed[Introduction], now: Instant) -> Peer:
     theirs = signed.verify()
     if _own_record(theirs) is None:
         return row
-    made: Peer = row.but(
-        record=theirs.record, capability=theirs.capability, met=True, greeted=(), added=now
-    )
+    row = with_record(row, theirs.record, now)
+    made: Peer = row.but(capability=theirs.capability, met=True, added=now)
     return made
 
 
-def _befriend(tx: Tables, row: Peer, theirs: Introduction, known: Record, now: Instant) -> Peer:
-    newer = row.record is None or known.beats(record.decode(row.record).claim)
+def _befriend(tx: Tables, row: Peer, theirs: Introduction, now: Instant) -> Peer:
+    row = with_record(row, theirs.record, now)
     row = row.but(
-        record=theirs.record if newer else row.record,
-        greeted=() if newer else row.greeted,
         capability=theirs.capability,
         met=True,
         introduce=False,
@@ -338,7 +290,7 @@ def _befriend(tx: Tables, row: Peer, theirs: Introduction, known: Record, now: I
         added=row.added or now,
         poll_at=row.poll_at or now,
     )
-    row = name_it(tx, row, None)
+    row = petnames.give(tx, row, None)
     return peers.on_owed(row, now, now)
 
 
@@ -404,11 +356,10 @@ class Introductions:
     def _accept(
         self, tx: Tables, owner: Owner, row: Peer, theirs: Introduction, now: Instant
     ) -> Answer:
-        known = _own_record(theirs)
-        if known is None:
+        if _own_record(theirs) is None:
             # A contact vouches for a third key; that only counts as an introducer (later).
             return ACCEPTED
-        befriended = _befriend(tx, row, theirs, known, now)
+        befriended = _befriend(tx, row, theirs, now)
         tx.peers.put(befriended)
         ring.drop_introduction(tx, row.owner, row.did)
         ours = introduction(owner, befriended, tx.node().capability, now)
@@ -435,16 +386,3 @@ def lane_word(row: Peer) -> str:
     if row.blocked:
         return "closed"
     return "contact" if row.met else "stranger"
-
-
-def checked_name(name: str) -> str:
-    """A contact's name as it was typed.
-
-    Raises:
-        Usage: it breaks the rules for names.
-    """
-    try:
-        texts.check_name(name)
-    except Malformed as error:
-        raise Usage(f"{name[:64]!r} can't be a name: {error.text}") from error
-    return name

@@ -196,12 +196,12 @@ class Collector:
         known: Record | None = None if row.record is None else record.decode(row.record).claim
         at = Endpoint(origin=origin) if known is None else known.endpoint(origin)
         if known is None or at.origin not in row.greeted:
-            signed = await self._calls.owner(at, sender)
+            signed, now = await self._calls.owner(at, sender), self._core.now()
 
             def work(tx: Tables) -> None:
                 if tx.peers.get(owner, sender) is None:
                     tx.peers.put(row)
-                meet.learn(tx, owner, sender, signed.block, greeted=at.origin)
+                meet.learn(tx, owner, sender, signed.block, now, greeted=at.origin)
 
             self._core.db.apply(work)
             at = (known or signed.claim).endpoint(at.origin)

@@ -61,7 +61,22 @@ def contact(row: Peer) -> Document:
         "mutual": row.met and not row.blocked,
         "blocked": row.blocked,
         "added": time(row.added),
+        "verified": time(row.verified),
         "refused": row.refused,
+    }
+
+
+def everything(row: Peer) -> Document:
+    """All that is known of a contact."""
+    known = None if row.record is None else record.decode(row.record).claim
+    at = [] if row.origin is None else [row.origin]
+    return contact(row) | {
+        "origins": at if known is None else [each.origin for each in known.nodes],
+        "says": None if known is None else known.name,
+        "heard": time(row.nudged_at),
+        "keyed": time(row.keyed),
+        "issued": None if known is None else time(known.issued),
+        "expires": None if known is None else time(known.expires),
     }
 
 

@@ -178,4 +178,5 @@ def test_which_home(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_contact_has_the_words_of_section_10() -> None:
-    assert ROW == ("name", "did", "address", "origin", "lane", "mutual", "blocked", "added")
+    words = ("name", "did", "address", "origin", "lane", "mutual", "blocked", "added")
+    assert (*words, "verified") == ROW

@@ -16,7 +16,10 @@ DID = re.compile(r"did:key:z6Mk[1-9A-HJ-NP-Za-km-z]{44}")
 CID = re.compile(r"b[a-z2-7]{58}")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
-CONTACT = {"name", "did", "address", "origin", "lane", "mutual", "blocked", "added"}
+CONTACT = {
+    "name", "did", "address", "origin", "lane", "mutual", "blocked", "added", "verified",
+}  # fmt: skip
+SHOWN = CONTACT | {"origins", "says", "heard", "keyed", "issued", "expires"}
 MAIL = {"n", "message", "from", "did", "subject", "date", "received", "size", "state", "keep_until"}
 HELD = {"n", "did", "message", "size", "origin", "received", "keep_until", "facts"}
 QUOTA = {"owner", "limit", "used", "free"}
@@ -81,13 +84,17 @@ def test_contacts(friends: Friends) -> None:
     anna, ben = friends
     (row,) = anna.json("contact", "list")
     assert set(row) == CONTACT
-    assert row == anna.json("contact", "show", "ben") == anna.json("contact", "show", row["did"])
+    shown = anna.json("contact", "show", "ben")
+    assert set(shown) == SHOWN
+    assert shown | row == shown == anna.json("contact", "show", row["did"])
+    assert (shown["says"], shown["origins"]) == ("ben", [row["origin"]])
+    assert all(is_time(shown[word]) for word in ("keyed", "issued", "expires"))
     assert (row["name"], row["lane"]) == ("ben", "contact")
     assert (row["mutual"], row["blocked"]) == (True, False)
     assert row["address"] == ben.json("whoami")["address"]
     assert is_time(row["added"])
     listed = anna.says("contact", "list").splitlines()
-    assert listed[0].split() == ["name", "lane", "mutual", "origin", "did"]
+    assert listed[0].split() == ["name", "lane", "mutual", "verified", "origin", "did"]
     assert listed[1].split()[:3] == ["ben", "contact", "yes"]
     assert row["did"] in anna.says("contact", "show", "ben")
 

@@ -54,6 +54,14 @@ def person(who: Person) -> Entry:
     }
 
 
+def compared() -> list[Entry]:
+    """The six words of each two."""
+    return [
+        {"between": [one.word, other.word], "words": phrase.compared(one.key, other.key)}
+        for one, other in ((ALICE, BOB), (BOB, CAROL), (CAROL, ALICE))
+    ]
+
+
 # --- objects --------------------------------------------------------------------------
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import dag_cbor
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from mnemonic import Mnemonic
 from multiformats import CID, multibase
 from nacl import bindings
@@ -86,6 +87,21 @@ def check_keys() -> None:
         printed = multibase.encode(b"\xed\x01" + bytes.fromhex(who["id"]), "base58btc")
         assert who["did"] == "did:key:" + printed
         assert Mnemonic("english").to_mnemonic(seed) == who["phrase"]
+
+
+def check_compared() -> None:
+    """Six words from two ids: 66 bits of Argon2id 1.3, 3 passes, 64 MiB, one lane."""
+    ids = {name: who["id"] for name, who in people().items()}
+    words = Mnemonic("english").wordlist
+    for each in form.load("keys.json")["compared"]:
+        slow = Argon2id(
+            salt=b"willcall/compare", length=16, iterations=3, lanes=1, memory_cost=65_536
+        )
+        bits = int.from_bytes(
+            slow.derive(b"".join(sorted(ids[name] for name in each["between"]))), "big"
+        )
+        places = [bits >> shift & 2047 for shift in (117, 106, 95, 84, 73, 62)]
+        assert each["words"] == " ".join(words[place] for place in places)
 
 
 def people() -> dict[str, dict[str, bytes]]:
@@ -396,6 +412,7 @@ CHECKS = (
     check_objects,
     check_batches,
     check_sealing,
+    check_compared,
     check_tokens,
     check_transfer,
     check_example,

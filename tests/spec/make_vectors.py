@@ -12,7 +12,7 @@ from tests.spec import bad, example, form, good, pickups, spellings
 
 
 def _keys() -> Any:
-    return {"people": [good.person(who) for who in good.PEOPLE]}
+    return {"people": [good.person(who) for who in good.PEOPLE], "compared": good.compared()}
 
 
 def _objects() -> Any:

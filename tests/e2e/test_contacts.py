@@ -1,0 +1,75 @@
+"""`contact` by hand: six words, names, blocking and its end, removal, and what each says."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from tests.e2e.homes import Home, ended, meet, until
+
+Friends = tuple[Home, Home]
+
+
+@pytest.fixture
+def friends() -> Iterator[Friends]:
+    with TemporaryDirectory(prefix="wc-") as path:
+        anna, ben = Home(Path(path), "anna"), Home(Path(path), "ben")
+        with ended([anna, ben]):
+            for home in (anna, ben):
+                home.init()
+                home.start()
+            meet(anna, ben)
+            yield anna, ben
+
+
+def test_six_words_and_what_they_mark(friends: Friends) -> None:
+    anna, ben = friends
+    here, there = anna.json("contact", "verify", "ben"), ben.json("contact", "verify", "anna")
+    assert list(here) == ["name", "did", "words", "verified"]
+    assert here["words"] == there["words"]
+    assert len(here["words"].split()) == 6
+    assert here["verified"] is None
+    said = anna.says("contact", "verify", "ben").splitlines()
+    assert said[0] == here["words"]
+    assert "ben" in said[1]
+    assert anna.json("contact", "list")[0]["verified"] is None
+
+    assert anna.json("contact", "verify", "ben", "--yes")["verified"] is not None
+    (row,) = anna.json("contact", "list")
+    assert row["verified"] is not None
+    assert ben.json("contact", "list")[0]["verified"] is None  # each for himself
+    assert "verified" in anna.says("contact", "show", "ben")
+    assert anna.refuses(67, "contact", "verify", "carl")["next"] == "willcall contact list"
+
+
+def test_each_word_about_a_contact(friends: Friends) -> None:
+    anna, ben = friends
+    did = ben.json("whoami")["did"]
+    assert "benjamin" in anna.says("contact", "rename", "ben", "benjamin")
+    assert anna.refuses(67, "contact", "show", "ben")
+    assert anna.refuses(64, "contact", "rename", "benjamin", "did:key:x")["detail"]
+    assert anna.json("contact", "show", "benjamin")["says"] == "ben"
+
+    assert "blocked" in anna.says("contact", "block", "benjamin")
+    message = ben.send("anna", b"Subject: are you there\n\n")
+    ben.settled(message, "held")
+    assert anna.json("inbox") == anna.json("held") == []
+    assert "not blocked" in anna.says("contact", "unblock", "benjamin")
+    (mail,) = anna.arrived(1)
+    assert (mail["from"], mail["message"]) == ("benjamin", message)
+    ben.settled(message, "confirmed")
+    assert anna.json("contact", "unblock", "benjamin")["blocked"] is False  # again: the same
+
+    assert "no contact any more" in anna.says("contact", "remove", "benjamin")
+    assert anna.json("contact", "list") == []
+    for word in ("show", "verify", "remove", "block", "unblock"):
+        assert anna.refuses(67, "contact", word, "benjamin")["error"] == "no-contact"
+        assert anna.refuses(67, "contact", word, did)["error"] == "no-contact"
+    assert anna.refuses(67, "contact", "rename", did, "ben")["error"] == "no-contact"
+    assert anna.json("inbox")[0]["from"] == did  # mail stays, under the key alone
+    message = ben.send("anna", b"Subject: hello?\n\n")
+    ben.settled(message, "held")
+    until(lambda: anna.local().get("held"))
+    assert anna.json("allow", did)["name"] == "ben"
+    ben.settled(message, "confirmed")
