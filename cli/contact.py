@@ -29,7 +29,8 @@ def add(
 ) -> None:
     """Adds a contact; waits up to 10 s for the other side.
 
-    Example: willcall contact add 'http://127.0.0.1:4625/i/z6Mk…#…' --as ben
+    Examples: willcall contact add 'https://host:4625/i/z6Mk…#…' --as ben
+    willcall contact add anna@example.org
     """
     with render.patience("asking the other side, up to 10 s"):
         row = STATE.local().post("contacts", link=link, name=name)

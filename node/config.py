@@ -18,6 +18,7 @@ import msgspec
 
 from node import limits
 from node.encoding import origin as origins
+from node.encoding import text as texts
 from node.errors import ConfigBroken, Malformed
 from node.units import GIB, KIB, MIB, ByteCount
 
@@ -67,6 +68,17 @@ def _check_message(value: str) -> None:
 def _check_source(value: str) -> None:
     if value and not _SOURCE.fullmatch(value):
         raise ValueError("an https address to clone from, or empty")
+
+
+def _check_names(value: tuple[str, ...]) -> None:
+    for name in value:
+        if name != "*":
+            texts.check_name(name)
+
+
+def _check_domain(value: str) -> None:
+    if value:
+        origins.check_domain(value)
 
 
 def _one_of(*words: str) -> Callable[[str], None]:
@@ -159,6 +171,18 @@ class Invite(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = ""
 
 
+class Discovery(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who can be found by a name, and where."""
+
+    webfinger: Annotated[
+        tuple[str, ...],
+        _key('owners who are found as name@domain; ["*"]: all of them', _check_names),
+    ] = ()
+    domain: Annotated[
+        str, _key("the domain of these names; none: the host of network.origin", _check_domain)
+    ] = ""
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole configuration; the tables above are its sections."""
 
@@ -167,6 +191,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     retention: Retention = Retention()
     capacity: Capacity = Capacity()
     invite: Invite = Invite()
+    discovery: Discovery = Discovery()
 
     @property
     def origin(self) -> str:
@@ -187,6 +212,16 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def quota(self) -> ByteCount:
         """What a new owner gets."""
         return size(self.capacity.quota)
+
+    @property
+    def domain(self) -> str | None:
+        """The domain at which owners have names; None: neither said nor to be guessed."""
+        guess = self.discovery.domain or origins.split(self.origin)[0]
+        return guess if origins.is_domain(guess) else None
+
+    def is_found(self, name: str) -> bool:
+        """Whether the owner called `name` chose to be found by it."""
+        return name in self.discovery.webfinger or "*" in self.discovery.webfinger
 
     @property
     def proxies(self) -> tuple[IPv4Network | IPv6Network, ...]:

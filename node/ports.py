@@ -271,6 +271,7 @@ class Tables(Protocol):
     withdrawn: Table[rows.Withdrawn]
     held: Table[rows.Held]
     invites: Table[rows.Invite]
+    pins: Table[rows.Pin]
     drafts: Table[rows.Draft]
     trash: Table[rows.Trash]
     blocks: Blocks

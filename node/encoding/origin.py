@@ -89,6 +89,28 @@ def is_private(origin: str) -> bool:
     return address is not None and any(address in block for block in _PRIVATE)
 
 
+def check_domain(domain: str) -> None:
+    """Hold the domain of a name (`anna@example.org`) against its form.
+
+    Raises:
+        Malformed: an address, a single word but `localhost`, or letters beyond ASCII.
+    """
+    host, _ = split(f"{domain}:443")
+    if _address(host) is not None:
+        raise Malformed("a domain is a name, not an address")
+    if "." not in host and host != "localhost":
+        raise Malformed("a domain has a dot")
+
+
+def is_domain(host: str) -> bool:
+    """Whether `check_domain` lets it through."""
+    try:
+        check_domain(host)
+    except Malformed:
+        return False
+    return True
+
+
 def _is_label(label: str) -> bool:
     # "xn--" alone can't match: a label does not end in a hyphen.
     return _LABEL.fullmatch(label) is not None

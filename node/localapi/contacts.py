@@ -12,7 +12,7 @@ from node.errors import NoContact, Usage
 from node.localapi.call import Call, Handler, optional
 from node.machines.rows import Peer
 from node.ports import Tables
-from node.services import meet, petnames, views
+from node.services import find, meet, petnames, views
 from node.services.mailbox import Mailbox
 from node.services.node import Node
 from node.services.views import Views
@@ -23,7 +23,7 @@ class ContactCalls:
     """Whom an owner knows, and who would like to be known."""
 
     def __init__(self, node: Node) -> None:
-        self._core = node.core
+        self._core, self._finder = node.core, node.finder
         self._views, self._mailbox = Views(node.core, node.core.clock.steady()), Mailbox(node.core)
         self.table: dict[str, Handler] = {
             "POST invite": self._invite,
@@ -56,12 +56,13 @@ class ContactCalls:
 
     async def _contact_add(self, call: Call) -> Any:
         body = await call.json()
-        link, name = _link(str(body.get("link", ""))), optional(body, "name")
-        now = self._core.now()
+        name = optional(body, "name")
         if name is not None:
             petnames.checked(name)
+        link, now = await self._finder.link(str(body.get("link", ""))), self._core.now()
 
         def work(tx: Tables) -> Peer:
+            find.pin(tx, call.owner.owner, link, now)
             return meet.add(tx, call.owner, link, name, now)
 
         row = await self._core.db.transact(work)
@@ -85,8 +86,11 @@ class ContactCalls:
         name, now = optional(body, "name"), self._core.now()
 
         def work(tx: Tables) -> Peer:
-            row = _known(petnames.find(tx, call.owner.owner, text))
-            return _changed(tx, row, action, name, now)
+            me = call.owner.owner
+            row = petnames.find(tx, me, find.known(tx, me, text))
+            # Whoever was only written to by a name is no contact, but has a key that is pinned.
+            freed = action == "remove" and find.unpin(tx, me, row.did)
+            return _changed(tx, row if freed else _known(row), action, name, now)
 
         row = await self._core.db.transact(work)
         self._core.outgoing.ring()
@@ -99,7 +103,8 @@ class ContactCalls:
         now = self._core.now()
 
         def work(tx: Tables) -> Peer:
-            row = _known(petnames.find(tx, call.owner.owner, text))
+            me = call.owner.owner
+            row = _known(petnames.find(tx, me, find.known(tx, me, text)))
             if confirmed:
                 row = row.but(verified=now)
                 tx.peers.put(row)
@@ -153,12 +158,3 @@ def _changed(tx: Tables, row: Peer, action: str, name: str | None, now: Instant)
     if action == "show":
         return row
     raise Usage(f"a contact can't be {action[:20]!r}")
-
-
-def _link(text: str) -> meet.Link:
-    if "@" in text and "://" not in text and not text.startswith("did:"):
-        raise Usage(
-            "names at domains come in a later version",
-            next="ask for an invite link, or an address did:key:z6Mk…@host:port",
-        )
-    return meet.parse_link(text)

@@ -6,6 +6,7 @@ from typing import Any
 import trio
 
 from node import limits
+from node.discovery import webfinger
 from node.encoding import cid as cids
 from node.encoding import names
 from node.encoding.cid import Cid
@@ -14,7 +15,7 @@ from node.localapi.call import Call, Handler, texts, word
 from node.machines.rows import Owner, Peer, Sent
 from node.mail import mbox
 from node.ports import Tables
-from node.services import mailbox, meet, owners, petnames, views
+from node.services import find, mailbox, meet, owners, petnames, views
 from node.services.ledger import account, check_room
 from node.services.mailbox import Mailbox
 from node.services.node import Node
@@ -35,7 +36,7 @@ class SendingCalls:
     """What an owner sends and has sent."""
 
     def __init__(self, node: Node) -> None:
-        self._node, self._core = node, node.core
+        self._node, self._core, self._finder = node, node.core, node.finder
         self._views, self._mailbox = Views(node.core, node.core.clock.steady()), Mailbox(node.core)
         self.table: dict[str, Handler] = {
             "POST resolve": self._resolve,
@@ -68,13 +69,23 @@ class SendingCalls:
         """
         if not texts:
             raise Usage("nobody to send to", next="--to NAME")
+        looked_up = {text: await self._finder.link(text) for text in self._new(owner, texts)}
         now = self._core.now()
 
         def work(tx: Tables) -> list[Peer]:
-            found = [_recipient(tx, owner, text, now) for text in texts]
+            found = [_recipient(tx, owner, text, looked_up.get(text), now) for text in texts]
             return list({row.did: row for row in found}.values())
 
         return await self._core.db.transact(work)
+
+    def _new(self, owner: Owner, texts: Sequence[str]) -> list[str]:
+        """Names at domains that were never looked up."""
+
+        def work(tx: Tables) -> list[str]:
+            told = [text for text in texts if webfinger.is_handle(text.strip())]
+            return [t for t in told if webfinger.is_handle(find.known(tx, owner.owner, t))]
+
+        return self._core.db.read(work)
 
     async def _terms(self, call: Call) -> Terms:
         rows = await self._recipients(call.owner, call.query.get("to", []))
@@ -211,8 +222,15 @@ class SendingCalls:
         return await self._views.sent(row, attempts=True)
 
 
-def _recipient(tx: Tables, owner: Owner, text: str, now: Instant) -> Peer:
-    """A contact, the owner itself, or a stranger by address."""
+def _recipient(
+    tx: Tables, owner: Owner, text: str, looked_up: meet.Link | None, now: Instant
+) -> Peer:
+    """A contact, the owner itself, or a stranger by address or by name at a domain."""
+    if looked_up is not None:
+        find.pin(tx, owner.owner, looked_up, now)
+        itself = looked_up.did == owner.owner
+        return _itself(tx, owner) if itself else meet.written_to(tx, owner, looked_up, now)
+    text = find.known(tx, owner.owner, text)
     try:
         return petnames.find(tx, owner.owner, text)
     except NoContact:

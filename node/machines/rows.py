@@ -355,6 +355,21 @@ class Invite(Row, frozen=True, kw_only=True, omit_defaults=True):
     tried: int = 0
 
 
+class Pin(Row, frozen=True, kw_only=True, omit_defaults=True):
+    """Whose key a name at a domain was when it was first looked up.
+
+    Attributes:
+        digest: SHA-256 of the handle; handle: `name@domain`.
+        did: the key that stays until the owner removes it.
+    """
+
+    owner: Key
+    digest: bytes
+    handle: str
+    did: Key
+    at: Instant
+
+
 class Block(Row, frozen=True, kw_only=True, omit_defaults=True):
     """One stored block.
 

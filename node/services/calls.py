@@ -11,9 +11,11 @@ from typing import TypeVar
 import msgspec
 
 from node import limits
+from node.discovery import webfinger
+from node.discovery.webfinger import Handle, Place
 from node.encoding import car, cid, names
 from node.encoding.cid import Cid
-from node.errors import Absent, Gone, Malformed, Unreachable, Unverified, WillcallError
+from node.errors import Absent, Gone, Malformed, NoContact, Unreachable, Unverified, WillcallError
 from node.objects import answer, record
 from node.objects.answer import Answer, PollAnswer, Wanted
 from node.objects.record import Endpoint, Record
@@ -78,6 +80,23 @@ class Calls:
             )
         return signed
 
+    async def webfinger(self, handle: Handle) -> Place:
+        """Whose key a name at a domain is, as the domain says over TLS.
+
+        Raises:
+            NoContact: it knows nobody of that name, or nothing of willcall.
+            Unreachable: no usable answer.
+        """
+        at = Endpoint(origin=handle.origin)
+        response = await self._get(at, webfinger.question(handle), webfinger.ANSWER)
+        if response.status == 404:
+            raise NoContact(f"{handle.domain} knows nobody called {handle.name}", next=_ASK)
+        body = _body(at, response)
+        place = _read(at, lambda: webfinger.read(body, handle))
+        if place is None:
+            raise NoContact(f"{handle.domain} knows no willcall address of {handle}", next=_ASK)
+        return place
+
     async def record(self, at: Endpoint, did: Key, block: bytes) -> None:
         """Tells a contact the newest record of `did`; fine if it knows a newer one already."""
         request = Request(method="PUT", path=f"/v1/records/{names.z(did)}", body=block)
@@ -137,6 +156,9 @@ class Calls:
     async def _get(self, at: Endpoint, path: str, limit: int) -> Response:
         request = Request(method="GET", path=path)
         return await self._exchange.exchange(at, request, limit=ByteCount(limit), deadline=QUICK)
+
+
+_ASK = "ask them for an invite link"
 
 
 class Answered(Unreachable):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from node import limits
 from node.crypto import tokens
+from node.discovery.webfinger import Handle
 from node.encoding import cid, names, origin
 from node.errors import Malformed, Unverified, Usage
 from node.machines import peer as peers
@@ -28,11 +29,17 @@ from node.units import Instant, Key
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
-    """An invite link, taken apart; `token` is None in a plain address."""
+    """An invite link, taken apart.
+
+    Attributes:
+        token: of the invite; None in a plain address.
+        handle: the name at a domain that led here, if one did.
+    """
 
     did: Key
     origin: str
     token: bytes | None = None
+    handle: Handle | None = None
 
 
 def make_invite(tx: Tables, owner: Owner, id: bytes, valid: int, now: Instant) -> Invite:
@@ -50,8 +57,13 @@ def print_link(tx: Tables, invite: Invite, at: str) -> str:
 
 def link_head(owner: Key, at: str) -> str:
     """An invite link up to its `#`: the address of the page for the person who was invited."""
+    return f"{base(at)}/i/{names.z(owner)}"
+
+
+def base(at: str) -> str:
+    """Scheme and origin: what a URL at this origin begins with."""
     scheme = "http" if origin.is_loopback(at) or origin.is_private(at) else "https"
-    return f"{scheme}://{at}/i/{names.z(owner)}"
+    return f"{scheme}://{at}"
 
 
 def parse_link(text: str) -> Link:

@@ -14,6 +14,7 @@ from node.services.admit import Admission
 from node.services.calls import Calls
 from node.services.core import Core
 from node.services.deliver import Deliverer
+from node.services.find import Finder
 from node.services.hear import Hearing
 from node.services.meet import Introductions
 from node.services.peerapp import Peers
@@ -33,6 +34,7 @@ class Node:
     peers: Peers
     submission: Submission
     serving: Serving
+    finder: Finder
     deliverer: Deliverer
     collector: Collector
     sweeper: Sweeper
@@ -98,6 +100,7 @@ def make(
         peers=peers,
         submission=Submission(core),
         serving=serving,
+        finder=Finder(core, calls),
         deliverer=Deliverer(core, calls, admission),
         collector=Collector(core, calls),
         sweeper=Sweeper(core, sweep_every),

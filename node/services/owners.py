@@ -127,6 +127,11 @@ def moved(owner: Owner, endpoints: tuple[Endpoint, ...], now: Instant) -> Owner:
     return changed
 
 
+def called(tx: Tables, name: str) -> Owner | None:
+    """The owner of that name; None: there is none."""
+    return next((row for row in tx.owners.scan() if row.name == name), None)
+
+
 def find(tx: Tables, name: str | None) -> Owner:
     """The owner called `name` (a name, or a did), or the first.
 

@@ -9,14 +9,14 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from node import limits
-from node.discovery import page
+from node.discovery import page, webfinger
 from node.encoding import cid, names
 from node.encoding.cid import Cid
 from node.errors import Absent, Conflict, Malformed, WillcallError
 from node.objects import answer as answers
 from node.objects import record
 from node.ports import CARV1, DAG_CBOR, PROBLEM, RAW, Request, Response
-from node.services import meet, views
+from node.services import meet, owners, views
 from node.services.admit import Admission
 from node.services.core import Core
 from node.services.hear import Hearing
@@ -67,7 +67,7 @@ class Peers:
         raise Absent("there is no such call", reason="no-such-call")
 
     async def _get(self, request: Request) -> Response:
-        path, _, _ = request.path.partition("?")
+        path, _, query = request.path.partition("?")
         folder, _, last = path.rpartition("/")
         if folder == "/v1/blocks":
             return await self._block(request, last)
@@ -75,8 +75,10 @@ class Peers:
             return self._owner(last)
         if folder == "/i":
             return self._invited(last)
-        if request.path == "/.well-known/willcall":
+        if path == "/.well-known/willcall":
             return self._document()
+        if path == webfinger.PATH:
+            return self._webfinger(query)
         raise Absent("there is no such page", reason="no-such-call")
 
     # --- posts -------------------------------------------------------------------------
@@ -149,6 +151,18 @@ class Peers:
             return Response(status=409, body=newer or b"")
         return Response(status=204, body=b"")
 
+    def _webfinger(self, query: str) -> Response:
+        """Whose key a name is, for owners who chose to be found."""
+        handle, rels = webfinger.asked(query)
+        config = self._core.config
+        found = None
+        if handle is not None and handle.domain == config.domain and config.is_found(handle.name):
+            found = self._core.db.read(lambda tx: owners.called(tx, handle.name))
+        if handle is None or found is None:
+            raise Absent("nobody of that name is found here")
+        body = webfinger.document(handle, found.owner, meet.base(config.origin), rels)
+        return Response(status=200, body=body, content_type=webfinger.TYPE, headers=ANYONE)
+
     def _document(self) -> Response:
         config = self._core.config
         document = {
@@ -169,6 +183,8 @@ class Peers:
         return Response(status=200, body=body, content_type="application/json")
 
 
+ANYONE = (("Access-Control-Allow-Origin", "*"),)
+"""Scripts of any page may read it too (RFC 7033 §5)."""
 PRIVATE = (("Cache-Control", "private, no-store"),)
 """Blocks of mail are nobody's to cache."""
 

@@ -204,6 +204,7 @@ INVITES = Layout(
     key=lambda r: r.owner + r.id,
     indexes={"until": (b"u", lambda r: u64(r.expires))},
 )
+PINS = Layout(letter=b"N", row=rows.Pin, width=64, key=lambda r: r.owner + r.digest)
 BLOCKS = Layout(letter=b"B", row=rows.Block, width=36, key=lambda r: r.cid)
 DRAFTS = Layout(letter=b"F", row=rows.Draft, width=64, key=lambda r: r.owner + r.key)
 TRASH = Layout(letter=b"T", row=rows.Trash, width=36, key=lambda r: r.cid)

@@ -247,6 +247,7 @@ class StoredTables:
         self.withdrawn: Table[rows.Withdrawn] = RowTable(tx, keyspace.WITHDRAWN)
         self.held: Table[rows.Held] = RowTable(tx, keyspace.HELD)
         self.invites: Table[rows.Invite] = RowTable(tx, keyspace.INVITES)
+        self.pins: Table[rows.Pin] = RowTable(tx, keyspace.PINS)
         self.drafts: Table[rows.Draft] = RowTable(tx, keyspace.DRAFTS)
         self.trash: Table[rows.Trash] = RowTable(tx, keyspace.TRASH)
         self.blocks: Blocks = BlockTable(tx, next_seq)

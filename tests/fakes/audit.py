@@ -33,6 +33,7 @@ LAYOUTS: tuple[Layout[Any], ...] = (
     keyspace.WITHDRAWN,
     keyspace.HELD,
     keyspace.INVITES,
+    keyspace.PINS,
     keyspace.BLOCKS,
     keyspace.DRAFTS,
     keyspace.TRASH,
