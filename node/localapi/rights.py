@@ -25,6 +25,7 @@ RIGHTS: Final[dict[str, str]] = {
     "GET contacts": OWNER,
     "POST contacts": OWNER,
     "POST contact": OWNER,
+    "POST verify": OWNER,
     "GET held": OWNER,
     "POST allow": OWNER,
     "POST deny": OWNER,
