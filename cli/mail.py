@@ -205,3 +205,4 @@ def delete(refs: list[str] = typer.Argument(..., metavar="N…")) -> None:
         render.document(row)
     else:
         render.line("deleted " + ", ".join(str(n) for n in row["deleted"]))
+        render.hint("willcall inbox")

@@ -13,7 +13,7 @@ from typing import NoReturn
 import typer
 from typer.exceptions import Abort, TyperException
 
-from cli import contact, home, mail, owner, sending, settings, stranger
+from cli import contact, drafts, home, mail, owner, sending, sent, settings, stranger
 from cli.state import STATE
 from node.errors import Usage, WillcallError
 
@@ -22,6 +22,7 @@ TAKES_VALUE = {
     "-m", "--message", "--subject", "-s", "--to", "--attach", "--raw", "--mbox", "--keep",
     "--wait", "--as", "--valid", "--name", "--listen", "--origin", "--limit", "--before",
     "--quota", "--save", "--by", "--device", "--revoke",
+    "--cc", "--bcc",
 }  # fmt: skip
 """Options whose next word is their value, whatever it looks like."""
 
@@ -36,7 +37,7 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for part in (home, contact, sending, mail, stranger, owner, settings):
+for part in (home, contact, sending, drafts, sent, mail, stranger, owner, settings):
     part.register(app)
 
 

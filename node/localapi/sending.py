@@ -49,20 +49,22 @@ class SendingCalls:
         }
 
     async def _resolve(self, call: Call) -> Any:
-        """Names to people, and what a composer needs beside them."""
+        """Names to people, and what a composer needs beside them; each person once."""
         body = await call.json()
-        rows = await self._recipients(call.owner, texts(body, "to"))
-        at = self._core.config.origin
-        people = [views.contact(row) for row in rows]
-        return {
-            "from": views.whoami(call.owner, at),
-            "to": [person | {"name": person["name"] or ""} for person in people],
-            "now": self._core.now(),
-            "id": self._core.randomness.bytes(16).hex(),
-        }
+        told = {field: texts(body, field) for field in ("to", "cc", "bcc")}
+        rows = await self._recipients(call.owner, [t for each in told.values() for t in each])
+        at, seen = self._core.config.origin, set[bytes]()
+        people: dict[str, Any] = {field: [] for field in told}
+        fields = (field for field in told for _ in told[field])
+        for row, field in zip(rows, fields, strict=True):
+            if row.did not in seen:
+                people[field].append(_person(call.owner, row, at))
+                seen.add(row.did)
+        me, id = views.whoami(call.owner, at), self._core.randomness.bytes(16).hex()
+        return people | {"from": me, "now": self._core.now(), "id": id}
 
     async def _recipients(self, owner: Owner, texts: Sequence[str]) -> list[Peer]:
-        """The rows of those written to; strangers by address get one.
+        """The rows of those written to, one for each text; strangers by address get one.
 
         Raises:
             NoContact: an unknown name; nothing was stored.
@@ -73,8 +75,7 @@ class SendingCalls:
         now = self._core.now()
 
         def work(tx: Tables) -> list[Peer]:
-            found = [_recipient(tx, owner, text, looked_up.get(text), now) for text in texts]
-            return list({row.did: row for row in found}.values())
+            return [_recipient(tx, owner, text, looked_up.get(text), now) for text in texts]
 
         return await self._core.db.transact(work)
 
@@ -91,7 +92,8 @@ class SendingCalls:
         rows = await self._recipients(call.owner, call.query.get("to", []))
         keep = call.number("keep") or limits.KEEP_DEFAULT
         keep_sent = None if call.one("keep_sent") is None else call.one("keep_sent") == "1"
-        return Terms(to=tuple(row.did for row in rows), keep=keep, keep_sent=keep_sent)
+        to = tuple(dict.fromkeys(row.did for row in rows))
+        return Terms(to=to, keep=keep, keep_sent=keep_sent)
 
     async def _send(self, call: Call) -> Any:
         # The declared size is enough to refuse it, in the words of a person.
@@ -239,6 +241,13 @@ def _recipient(
         if text.startswith("did:key:") and "@" in text:
             return meet.written_to(tx, owner, meet.parse_link(text), now)
         raise
+
+
+def _person(owner: Owner, row: Peer, at: str) -> dict[str, Any]:
+    """Who is written into a header section."""
+    if row.did == owner.owner:
+        return views.whoami(owner, at)
+    return views.contact(row)
 
 
 def _itself(tx: Tables, owner: Owner) -> Peer:

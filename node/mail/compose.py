@@ -20,7 +20,7 @@ from hashlib import sha256
 from urllib.parse import quote
 
 from node.errors import Malformed
-from node.mail import words
+from node.mail import people, words
 from node.units import Instant
 
 _WIDTH = 78
@@ -30,11 +30,7 @@ _LONGEST = 998
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
-_DOT_ATOM = re.compile(rf"{_ATOM}(?:\.{_ATOM})*")
 _PHRASE = re.compile(rf"{_ATOM}(?: {_ATOM})*")
-_HOST = re.compile(
-    r"(?P<v6>\[[0-9a-fA-F:.]+\])|(?P<v4>[0-9]+(?:\.[0-9]+){3})|(?P<name>[\w.-]+)", re.A
-)
 _ID = re.compile(r"<[!-;=?-~]{1,900}>")
 _TYPE = re.compile(r"[a-z0-9][\w.+-]{0,60}/[a-z0-9][\w.+-]{0,100}", re.A | re.I)
 _PLAIN_NAME = re.compile(r"[\w .()+,@-]{1,60}", re.A)
@@ -43,14 +39,11 @@ _PLAIN_LINES = re.compile(r"[\t\r\n -~]*")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mailbox:
-    """Who is written in `From` and `To`.
+    """Who is written in `From`, `To` and `Cc`.
 
     Attributes:
         name: the owner's or contact's name; may be empty.
-        address: `did:key:z6Mk…@host:port` or `name@domain`. RFC 5322 has no place for the
-            colons of the first form, so it is written `z6Mk…@host`, an address host as a
-            domain literal: a program can show it and group by it, and willcall knows both
-            halves from elsewhere.
+        address: `did:key:z6Mk…@host:port` or `name@domain`; how it is written: `people`.
     """
 
     name: str
@@ -76,6 +69,7 @@ def compose(
     *,
     sender: Mailbox,
     to: Sequence[Mailbox],
+    cc: Sequence[Mailbox] = (),
     subject: str,
     text: str,
     date: Instant,
@@ -88,7 +82,8 @@ def compose(
 
     Args:
         sender: its author.
-        to: its recipients; none gives an empty group.
+        to: its recipients; none gives an empty group, unless there is a `cc`.
+        cc: those who get it for their information. Hidden recipients (Bcc) are nowhere here.
         subject: one line.
         text: any text; line ends of every kind become CRLF.
         date: when it was written; shown in UTC.
@@ -103,7 +98,8 @@ def compose(
     """
     fields = [
         ("From", _mailbox(sender)),
-        ("To", _listed(to) or ["undisclosed-recipients:;"]),
+        ("To", _listed(to) or ([] if cc else ["undisclosed-recipients:;"])),
+        ("Cc", _listed(cc)),
         ("Subject", _unstructured(subject)),
         ("Date", [_date(date)]),
         ("Message-ID", [_id(message_id)]),
@@ -154,7 +150,7 @@ def _listed(mailboxes: Sequence[Mailbox]) -> list[str]:
 def _mailbox(box: Mailbox) -> list[str]:
     """Name and address as tokens between which a line may be folded."""
     name = _clean(box.name).strip()
-    spec = _addr_spec(box.address)
+    spec = people.spell(_clean(box.address))
     if not name:
         return [spec]
     if not name.isascii() or "=?" in name or len(name) > _WIDTH:
@@ -162,19 +158,6 @@ def _mailbox(box: Mailbox) -> list[str]:
     if not _PHRASE.fullmatch(name):
         name = '"' + re.sub(r'(["\\])', r"\\\1", name) + '"'
     return [name, f"<{spec}>"]
-
-
-def _addr_spec(address: str) -> str:
-    """See `Mailbox.address`."""
-    local, _, origin = _clean(address).rpartition("@")
-    local = local.removeprefix("did:key:")
-    host = re.sub(r":[0-9]{1,5}$", "", origin)
-    found = _HOST.fullmatch(host)
-    if not found or not _DOT_ATOM.fullmatch(local) or len(address) > 320:
-        raise Malformed("an address is did:key:z6Mk…@host:port or name@domain")
-    if found["v6"]:
-        return f"{local}@[IPv6:{host[1:-1]}]"
-    return f"{local}@[{host}]" if found["v4"] else f"{local}@{host}"
 
 
 def _date(date: Instant) -> str:

@@ -78,18 +78,19 @@ def header_section(content: bytes) -> bytes:
     return b"" if header.startswith(b"\n") else b"\n" + header
 
 
-def field(header: bytes, names: bytes, name: bytes) -> bytes | None:
-    """The unfolded value of the first field of that name, at most 8 KiB of it.
+def field(header: bytes, names: bytes, name: bytes, most: int = _FIELD) -> bytes | None:
+    """The unfolded value of the first field of that name, at most `most` bytes of it.
 
     Args:
         header: what `header_section` gave.
         names: the same in lower case.
         name: the field's name in lower case.
+        most: how much of it is looked at.
     """
     start = _value(names, b"\n" + name, 0)
     if start < 0:
         return None
-    limit = min(start + _FIELD, len(header))
+    limit = min(start + most, len(header))
     end = header.find(b"\n", start, limit)
     while end >= 0 and header[end + 1 : end + 2] in (b" ", b"\t"):
         end = header.find(b"\n", end + 1, limit)

@@ -1,10 +1,10 @@
-"""What an answer takes over from the message it answers (RFC 5322 §3.6.4)."""
+"""What an answer takes over from the message it answers (RFC 5322 §3.6.3, §3.6.4)."""
 
 import re
 from typing import NamedTuple
 
 from node import limits
-from node.mail import scan
+from node.mail import people, scan
 
 _REFERENCES = 20
 """Message-IDs carried on: the first, which names the conversation, and the latest."""
@@ -40,6 +40,18 @@ def answer(head: bytes) -> Answer:
         in_reply_to=own[0] if own else None,
         references=tuple(chain),
     )
+
+
+def addressed(head: bytes) -> tuple[list[str], list[str]]:
+    """The addresses in To and in Cc of the message that begins with these bytes.
+
+    They are what its author wrote there; who really got it, nobody but the author knows.
+    """
+    header = scan.header_section(head[: limits.SCANNED])
+    names = header.lower()
+    values = (scan.field(header, names, name, limits.SCANNED) for name in (b"to", b"cc"))
+    to, cc = (people.read((value or b"").decode("latin-1")) for value in values)
+    return to, cc
 
 
 def forwarded_subject(head: bytes) -> str:

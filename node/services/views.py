@@ -36,7 +36,10 @@ def date(instant: int) -> str | None:
 
 
 def name_of(tx: Tables, owner: Key, did: Key) -> str:
-    """The contact's name, else the did."""
+    """The contact's name, the owner's own, else the did."""
+    if did == owner:
+        own = tx.owners.get(owner)
+        return own.name if own is not None and own.name else names.did(did)
     row = tx.peers.get(owner, did)
     return row.name if row is not None and row.name is not None else names.did(did)
 

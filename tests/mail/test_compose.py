@@ -65,7 +65,9 @@ def test_the_whole_of_a_small_one() -> None:
     [
         ("did:key:z6Mk@127.0.0.1:4625", "z6Mk@[127.0.0.1]"),
         ("did:key:z6Mk@[2001:db8::1]:4625", "z6Mk@[IPv6:2001:db8::1]"),
-        ("did:key:z6Mk@node.example:443", "z6Mk@node.example"),
+        ("did:key:z6Mk@node.example:4625", "z6Mk@node.example"),
+        ("did:key:z6Mk@node.example:443", "z6Mk@[willcall:node.example:443]"),
+        ("did:key:z6Mk@[2001:db8::1]:443", "z6Mk@[willcall:2001:db8::1:443]"),
         ("ann@example.org", "ann@example.org"),
         ("a.b+c@xn--bcher-kva.example", "a.b+c@xn--bcher-kva.example"),
     ],
@@ -321,3 +323,12 @@ def test_no_media_types(kind: str) -> None:
 def test_only_malformed(names: Sequence[str], subject: str) -> None:
     with suppress(Malformed):
         check_form(made(to=[Mailbox(name=name, address="a@b") for name in names], subject=subject))
+
+
+def test_copies_are_seen_and_hidden_ones_nowhere() -> None:
+    ben, eve = Mailbox(name="Ben", address="b@x"), Mailbox(name="Eve", address="e@x")
+    message = read(made(cc=[ben, eve]))
+    assert message["Cc"] == "Ben <b@x>, Eve <e@x>"
+    assert read(made())["Cc"] is None
+    only = read(made(to=[], cc=[ben]))
+    assert (only["To"], only["Cc"]) == (None, "Ben <b@x>")
