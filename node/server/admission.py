@@ -9,18 +9,14 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Network, IPv6Network
 
 from node.asgi import Scope
+from node.encoding.address import network, parse
 from node.units import KIB, MINUTE, SECOND, ByteCount, Millis
 
-Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
-V4_PREFIX = 24
-"""One customer's usual range: a flooder has a /24 sooner than many."""
-V6_PREFIX = 48
-"""What one site is given in IPv6; single addresses cost nothing there."""
 HOPS = 16
 """Hops read from the proxies' header: more is no path but an attack."""
 
@@ -65,35 +61,6 @@ class ServerLimits:
     linger: Millis = Millis(2 * SECOND)
     """How long a refused client may go on sending: closing at once would reset the
     connection and take our answer with it."""
-
-
-def parse(text: str) -> Address | None:
-    """The address in its own family; None when it is none.
-
-    An IPv4 address in IPv6 clothes (a dual-stack socket's) is the IPv4 address, or one
-    client would count as two networks.
-    """
-    try:
-        address = ip_address(text.partition("%")[0])
-    except ValueError:
-        return None
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return mapped or address
-
-
-def network(text: str) -> str:
-    """The network an address counts for: its /24 or /48; a loopback address for itself alone.
-
-    What is no address counts as one network of its own.
-    """
-    address = parse(text)
-    if address is None:
-        return text
-    if address.is_loopback:
-        return str(address)
-    prefix = V4_PREFIX if address.version == 4 else V6_PREFIX
-    shift = address.max_prefixlen - prefix
-    return f"{type(address)(int(address) >> shift << shift)}/{prefix}"
 
 
 class ConnectionCaps:

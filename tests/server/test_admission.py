@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.asgi import Scope
-from node.server.admission import ConnectionCaps, network, source
+from node.encoding.address import network
+from node.server.admission import ConnectionCaps, source
 
 PROXIES = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
 
