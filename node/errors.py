@@ -6,6 +6,7 @@
     │   └── Media      415  another content type than the call takes
     ├── Unverified     422  well formed, but a hash, signature, box or proof does not hold
     ├── Refused        403  understood, and not allowed
+    │   ├── NoToken    401  no token, or one that opens nothing
     │   ├── RateLimited 429
     │   └── OverQuota  507
     ├── Absent         404  there is no such thing here
@@ -80,6 +81,12 @@ class Refused(WillcallError):
     """Understood, and not allowed."""
 
     reason, status, exit_code = "refused", 403, 77
+
+
+class NoToken(Refused):
+    """No token, or one that opens nothing."""
+
+    reason, status = "bad-token", 401
 
 
 class RateLimited(Refused):

@@ -14,7 +14,7 @@ import msgspec
 
 from node.asgi import Message, Receive, Scope, Send, header
 from node.encoding import names
-from node.errors import Absent, Refused, WillcallError
+from node.errors import Absent, NoToken, Refused, WillcallError
 from node.localapi.call import Answer, Call, Handler
 from node.localapi.contacts import ContactCalls
 from node.localapi.mail import MailCalls
@@ -29,12 +29,16 @@ from node.services.node import Node
 class LocalApi:
     """The ASGI application.
 
+    Args:
+        node: what it serves.
+        trusted: whoever connects is the administrator: the home's socket, and nothing else.
+
     Attributes:
         calls: the names of all calls, such as `GET inbox`.
     """
 
-    def __init__(self, node: Node) -> None:
-        self._node = node
+    def __init__(self, node: Node, *, trusted: bool = True) -> None:
+        self._node, self._trusted = node, trusted
         parts = (ContactCalls(node), SendingCalls(node), MailCalls(node), OwnerCalls(node))
         self._table: dict[str, Handler] = {}
         for part in parts:
@@ -77,6 +81,8 @@ class LocalApi:
         shown = header(scope, b"authorization")
         if shown is not None:
             return self._bearer(shown, wanted), False
+        if not self._trusted:
+            raise NoToken("a token is needed here", next="willcall login")
         return self._node.core.db.read(lambda tx: owners.find(tx, wanted)), True
 
     def _bearer(self, shown: bytes, wanted: str | None) -> Owner:
@@ -84,9 +90,7 @@ class LocalApi:
         scheme, _, token = shown.decode("latin-1").partition(" ")
         found = core.db.read(lambda tx: devices.opened_by(tx, token))
         if found is None or scheme.lower() != "bearer":
-            raise Refused(
-                "this token opens nothing", reason="bad-token", next="ask whoever runs the node"
-            )
+            raise NoToken("this token opens nothing", next="ask whoever runs the node")
         owner, row = found
         if wanted not in (None, owner.name, names.did(owner.owner)):
             raise Refused(

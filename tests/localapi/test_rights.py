@@ -134,7 +134,7 @@ async def test_every_call_with_a_token(autojump_clock: object, name: str) -> Non
                 if RIGHTS[name] == NODE:
                     assert (answer.status, answer.reason()) == (403, "administrator")
                 else:
-                    assert answer.status != 403, (words, more, answer.body)
+                    assert answer.status not in (401, 403), (words, more, answer.body)
                 said = answer.body.replace(word.encode(), b"")
                 assert not any(each in said for each in house.secrets), answer.body
         refused = await call(
@@ -190,7 +190,7 @@ async def test_tokens_of_devices(autojump_clock: object) -> None:
         gone = await call(api, "POST revoke", "ben", body={"id": made["id"]})
         assert gone.document()["device"] == "laptop"
         refused = await call(api, "GET whoami", headers=bearer(made["token"]))
-        assert (refused.status, refused.reason()) == (403, "bad-token")
+        assert (refused.status, refused.reason()) == (401, "bad-token")
         assert (await call(api, "GET whoami", headers=bearer(second))).status == 200
         again = await call(api, "POST revoke", "ben", body={"id": made["id"]})
         assert (again.status, again.reason()) == (404, "absent")
@@ -227,7 +227,7 @@ async def test_what_is_no_token_opens_nothing(autojump_clock: object, shown: str
         api = LocalApi((await w.add("anna")).on)
         token = await token_of(api, "anna")
         answer = await call(api, "GET whoami", headers={"authorization": shown.format(token)})
-        assert (answer.status, answer.reason()) == (403, "bad-token")
+        assert (answer.status, answer.reason()) == (401, "bad-token")
         assert token not in answer.body.decode()
 
 
