@@ -1,5 +1,6 @@
 """`init run try whoami status version`: the node itself."""
 
+import os
 import sys
 from typing import Any
 
@@ -63,6 +64,16 @@ def init(
     for at in range(0, 24, 6):
         render.line("  " + " ".join(words[at : at + 6]))
     render.hint("willcall run    (then, in another terminal: willcall invite)")
+    _say_where_commands_go()
+
+
+def _say_where_commands_go() -> None:
+    """Who is logged in elsewhere would look for this home's mail there."""
+    from cli import remote
+
+    known = None if STATE.home or os.environ.get("WILLCALL_HOME") else remote.saved()
+    if known is not None:
+        render.note(f"commands go to {known['node']} until: willcall logout")
 
 
 def _name(given: str | None) -> str:

@@ -31,7 +31,7 @@ class Answered(WillcallError):
             reason=str(document.get("reason", "error")),
             next=document.get("next"),
         )
-        self.exit_code = int(document.get("exit", 70))
+        self.exit_code = int(document.get("exit", NotRunning.exit_code))
 
 
 class _Answer:
@@ -130,7 +130,7 @@ class Local:
         progress: Progress | None = None,
     ) -> Iterator[bytes]:
         size = len(data) if isinstance(data, bytes) else size
-        head = f"{method} {_target(words, query)} HTTP/1.1\r\nHost: localhost\r\n"
+        head = f"{method} {_target(words, query)} HTTP/1.1\r\n{self._fields()}"
         if self._owner is not None:
             head += f"Willcall-Owner: {_quoted(self._owner)}\r\n"
         if method == "POST":
@@ -149,6 +149,10 @@ class Local:
             raise Unreachable("the node went away", next="willcall status") from error
         finally:
             sock.close()
+
+    def _fields(self) -> str:
+        """Header fields that say who calls whom."""
+        return "Host: localhost\r\n"
 
     def _connected(self) -> socket.socket:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

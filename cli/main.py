@@ -13,15 +13,15 @@ from typing import NoReturn
 import typer
 from typer.exceptions import Abort, TyperException
 
-from cli import contact, drafts, home, mail, owner, sending, sent, settings, stranger
+from cli import contact, drafts, home, login, mail, owner, sending, sent, settings, stranger
 from cli.state import STATE
 from node.errors import Usage, WillcallError
 
-GLOBAL_VALUES = ("--home", "--owner")
+GLOBAL_VALUES = ("--home", "--node", "--owner")
 TAKES_VALUE = {
     "-m", "--message", "--subject", "-s", "--to", "--attach", "--raw", "--mbox", "--keep",
     "--wait", "--as", "--valid", "--name", "--listen", "--origin", "--limit", "--before",
-    "--quota", "--save", "--by", "--device", "--revoke",
+    "--quota", "--save", "--by", "--device", "--revoke", "--token",
     "--cc", "--bcc",
 }  # fmt: skip
 """Options whose next word is their value, whatever it looks like."""
@@ -37,17 +37,18 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for part in (home, contact, sending, drafts, sent, mail, stranger, owner, settings):
+for part in (home, login, contact, sending, drafts, sent, mail, stranger, owner, settings):
     part.register(app)
 
 
 @app.callback()
 def _root(
     home: str | None = typer.Option(None, "--home", metavar="DIR", help="The node's folder."),
+    node: str | None = typer.Option(None, "--node", metavar="URL", help="A node by its address."),
     owner: str | None = typer.Option(None, "--owner", metavar="NAME", help="Whose mailbox."),
     as_json: bool = typer.Option(False, "--json", help="One JSON document on standard output."),
 ) -> None:
-    STATE.home, STATE.owner, STATE.json = home, owner, as_json
+    STATE.home, STATE.node, STATE.owner, STATE.json = home, node, owner, as_json
 
 
 def ordered(arguments: Sequence[str]) -> tuple[list[str], list[str]]:

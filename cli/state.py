@@ -1,18 +1,46 @@
 """The global options, as they were given."""
 
-from cli.local import Local, home_of
+import os
+
+from cli.local import Local, default_home, home_of
+from node.errors import Usage
 
 
 class State:
     """What holds for the whole command."""
 
     home: str | None = None
+    node: str | None = None
     owner: str | None = None
     json: bool = False
 
     def local(self) -> Local:
-        """The client of this home's node."""
+        """The client of the node that is meant.
+
+        `--node` and `--home` beat `WILLCALL_NODE`, that beats `WILLCALL_HOME`, that beats
+        `willcall login`; without any of them it is the usual home's.
+
+        Raises:
+            Usage: both options were given.
+        """
+        if self.node is not None and self.home is not None:
+            raise Usage("--node and --home name two nodes", next="leave out one of them")
+        named = self.node or (os.environ.get("WILLCALL_NODE") if self.home is None else None)
+        if named:
+            from cli import remote
+
+            return remote.at(named, self.owner)
+        if self.home is None and not os.environ.get("WILLCALL_HOME"):
+            return self._usual()
         return Local(home_of(self.home), self.owner)
+
+    def _usual(self) -> Local:
+        from cli import remote
+
+        known = remote.saved()
+        if known is None:
+            return Local(default_home(), self.owner)
+        return remote.at(known["node"], self.owner)
 
 
 STATE = State()

@@ -49,6 +49,20 @@ def _check_origin(value: str | None) -> None:
         origins.check(value)
 
 
+def _check_local(value: str | None) -> None:
+    """Where a token and mail would pass in the clear, nobody listens."""
+    if value is None:
+        return
+    origins.check(value)
+    if not origins.is_loopback(value):
+        raise ValueError(f"{value} is not this machine alone, and there is no TLS here yet")
+
+
+def _check_names(value: tuple[str, ...]) -> None:
+    for name in value:
+        origins.check(f"{name}:1")
+
+
 def _check_ports(value: tuple[int, ...]) -> None:
     for port in value:
         if not 1 <= port <= 65_535:
@@ -135,6 +149,27 @@ class Network(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = ()
 
 
+class Local(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """For owners who are not at this machine: the local API by TCP, opened by tokens."""
+
+    listen: Annotated[
+        str | None,
+        _key(
+            "host:port for commands with a token; none: the home's socket alone",
+            _check_local,
+            restart=True,
+        ),
+    ] = None
+    names: Annotated[
+        tuple[str, ...],
+        _key(
+            "names under which it is called, beside addresses and localhost",
+            _check_names,
+            restart=True,
+        ),
+    ] = ()
+
+
 class Pickup(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """When accepted mail is fetched."""
 
@@ -187,6 +222,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """The whole configuration; the tables above are its sections."""
 
     network: Network = Network()
+    local: Local = Local()
     pickup: Pickup = Pickup()
     retention: Retention = Retention()
     capacity: Capacity = Capacity()

@@ -26,7 +26,8 @@ from node.machines import rows
 from node.objects.record import Endpoint
 from node.server import http1
 from node.server.admission import FOREVER, ServerLimits
-from node.server.listen import open_tcp, open_unix
+from node.server.door import Door
+from node.server.listen import USUAL, check_free, free_port, open_tcp, open_unix, spread
 from node.server.peer import PeerFace
 from node.services import node as nodes
 from node.services import owners
@@ -37,7 +38,7 @@ from node.store.leveldb import LevelDbKv
 from node.store.lock import HomeLock
 from node.store.tables import TableStore
 from node.system import SystemClock, SystemRandomness, SystemThreads
-from node.units import MIB, ByteCount
+from node.units import DAY, KIB, MIB, ByteCount, Millis
 
 LONGEST_SOCKET = 100
 """Bytes of a Unix socket's path that every system takes (Linux: 107)."""
@@ -98,7 +99,7 @@ async def init(home: Home, *, name: str, listen: str | None, at: str | None) -> 
 
     Raises:
         Conflict: there is one; nothing was changed.
-        PortInUse: the address that was asked for is taken.
+        PortInUse, Refused, ConfigBroken: nobody can listen there; nothing was made.
     """
     home.check_length()
     if home.config.exists() or home.db.exists():
@@ -106,9 +107,10 @@ async def init(home: Home, *, name: str, listen: str | None, at: str | None) -> 
             f"there is a home in {home.folder} already; nothing was changed",
             next="willcall run, or another --home",
         )
-    chosen = listen if listen is not None else await _free_listen()
+    chosen = listen if listen is not None else await free_port(_first(home, at))
     config = Config(network=configs.Network(listen=chosen, origin=at))
     configs.check(config)
+    await check_free(chosen)
     if name:
         owners.checked_name(name)
     os.umask(0o077)
@@ -128,17 +130,13 @@ async def init(home: Home, *, name: str, listen: str | None, at: str | None) -> 
     }
 
 
-async def _free_listen() -> str:
-    """127.0.0.1:4625, or the next free port."""
-    for port in range(4625, 4725):
-        try:
-            listeners = await open_tcp("127.0.0.1", port)
-        except PortInUse:
-            continue
-        for each in listeners:
-            await each.aclose()
-        return f"127.0.0.1:{port}"
-    raise PortInUse("the ports 4625 to 4724 are all taken", next="willcall init --listen HOST:PORT")
+def _first(home: Home, at: str | None) -> str:
+    """Where to look for a free port: the usual one for the usual home, else one by its path.
+
+    Two homes that are made before either of them runs would else get the same free port.
+    """
+    usual = home.folder.name == "willcall" or at is not None
+    return USUAL if usual else f"127.0.0.1:{spread(os.fsencode(home.folder))}"
 
 
 def _make_folder(folder: Path) -> None:
@@ -250,18 +248,20 @@ def _allowed(config: Config) -> Allowed:
 
 
 async def _serve(home: Home, config: Config, node: Node, ready: Callable[[str], None]) -> None:
-    host, port = origin.split(config.network.listen)
     stop = trio.Event()
     local = open_unix(home.socket)
     try:
         async with trio.open_nursery() as nursery:
             # Last come, first cancelled: the services run until both servers are done.
-            public = await open_tcp(host, port)
+            public = await _listen(home, "network.listen", config.network.listen)
+            remote = await _listen(home, "local.listen", config.local.listen)
             nursery.start_soon(node.run)
             nursery.start_soon(_stop_on_signal, stop)
             async with trio.open_nursery() as servers:
                 serve = partial(_server, stop=stop)
                 await servers.start(serve, LocalApi(node), [local], _LOCAL)
+                if remote:
+                    await servers.start(serve, _door(node, config), remote, _REMOTE)
                 proxies = config.proxies
                 face = PeerFace(node.peers, proxies)
                 await servers.start(serve, face, public, ServerLimits(proxies=proxies))
@@ -270,6 +270,24 @@ async def _serve(home: Home, config: Config, node: Node, ready: Callable[[str], 
             nursery.cancel_scope.cancel()
     finally:
         home.socket.unlink(missing_ok=True)
+
+
+def _door(node: Node, config: Config) -> Door:
+    """The local API for whoever is not on this machine."""
+    return Door(LocalApi(node, trusted=False), config.local.names, SystemClock(), log.warning)
+
+
+async def _listen(home: Home, key: str, at: str | None) -> list[trio.SocketListener]:
+    """The sockets of a setting; none where it is none."""
+    if at is None:
+        return []
+    try:
+        return await open_tcp(*origin.split(at))
+    except PortInUse as error:
+        free = await free_port(at)
+        raise PortInUse(
+            error.text, next=f'stop that program, or set {key} = "{free}" in {home.config}'
+        ) from error
 
 
 async def _server(
@@ -294,6 +312,15 @@ _LOCAL = ServerLimits(
     section=ByteCount(1 * MIB),
 )
 """The owner's own programs may take their time, and name 10,000 addressees in a target."""
+
+
+_REMOTE = ServerLimits(
+    request=Millis(1 * DAY),
+    section=ByteCount(64 * KIB),
+    target=ByteCount(64 * KIB),
+    connections=256,
+)
+"""Whoever has a token may wait for its mail to be decided; whoever has none is answered at once."""
 
 
 async def _stop_on_signal(stop: trio.Event) -> None:

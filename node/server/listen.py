@@ -1,6 +1,7 @@
 """The sockets a server listens on, and what to say when the system refuses one."""
 
 import errno
+import hashlib
 import os
 import socket
 import stat
@@ -8,8 +9,12 @@ from pathlib import Path
 
 import trio
 
+from node.encoding import origin
 from node.errors import ConfigBroken, PortInUse, Refused, WillcallError
 
+PORT, PORTS = 4625, 100
+"""The usual port, and how many from it on are looked at for a free one."""
+USUAL = f"127.0.0.1:{PORT}"
 BACKLOG = 1024
 """Connections the kernel holds for us: a burst of that many is no error."""
 
@@ -26,6 +31,39 @@ async def open_tcp(host: str, port: int) -> list[trio.SocketListener]:
         return await trio.open_tcp_listeners(port, host=host, backlog=BACKLOG)
     except OSError as error:
         raise _listen_error(f"{host}:{port}", error) from error
+
+
+async def check_free(at: str) -> None:
+    """Listens on `host:port` for a moment.
+
+    Raises:
+        PortInUse, Refused, ConfigBroken: as `open_tcp`.
+    """
+    for each in await open_tcp(*origin.split(at)):
+        await each.aclose()
+
+
+async def free_port(first: str) -> str:
+    """The first `host:port` that is free, of a hundred ports that begin with `first`.
+
+    Raises:
+        PortInUse: all are taken; Refused, ConfigBroken: as `open_tcp`.
+    """
+    host, _, port = first.rpartition(":")
+    for step in range(PORTS):
+        at = f"{host}:{(int(port) + step - PORT) % PORTS + PORT}"
+        try:
+            await check_free(at)
+        except PortInUse:
+            continue
+        return at
+    text = f"the ports {PORT} to {PORT + PORTS - 1} of {host} are all taken"
+    raise PortInUse(text, next="choose another with --listen HOST:PORT")
+
+
+def spread(name: bytes) -> int:
+    """A port after the usual one, the same for the same name."""
+    return PORT + 1 + int.from_bytes(hashlib.sha256(name).digest()[:4], "big") % (PORTS - 1)
 
 
 def open_unix(path: Path) -> trio.SocketListener:
@@ -64,4 +102,7 @@ def _listen_error(where: str, error: OSError) -> WillcallError:
     if error.errno in (errno.EACCES, errno.EPERM):
         text = f"The system does not let this user listen on {where}."
         return Refused(text, reason="not-permitted", next="choose a port above 1023")
-    return ConfigBroken(f"Can't listen on {where}: {error.strerror or error}.")
+    return ConfigBroken(
+        f"Can't listen on {where}: {error.strerror or error}.",
+        next="choose an address of this machine, such as 127.0.0.1:4625",
+    )

@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.conftest import CHECKOUT
 
 DOCS = CHECKOUT / "docs"
-GLOBALS = {"--home", "--owner", "--json", "--help", "-h"}
+GLOBALS = {"--home", "--node", "--owner", "--json", "--help", "-h"}
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"`([^`\n]+)`")

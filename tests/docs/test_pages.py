@@ -38,7 +38,7 @@ def _command(words: list[str]) -> list[str] | None:
     """The command's words; None: only global options stand there."""
     left = list(words)
     while left and left[0].startswith("-"):
-        if left.pop(0) in ("--home", "--owner") and left:
+        if left.pop(0) in ("--home", "--node", "--owner") and left:
             left.pop(0)
     if not left:
         return None

@@ -91,7 +91,7 @@ class Home:
 
     def __init__(self, folder: Path, name: str) -> None:
         self.path, self.name = folder / name, name
-        self.port = free_port()
+        self.port, self.local_port = free_port(), 0
         self.node: subprocess.Popen[bytes] | None = None
 
     # --- commands ----------------------------------------------------------------------

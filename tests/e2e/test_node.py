@@ -170,9 +170,37 @@ def test_a_port_in_use(make: Make) -> None:
         said = anna.refuses(69, "run")
     assert said["error"] == "port-in-use"
     assert str(anna.port) in said["detail"]
-    assert said["next"]
+    # What it says to do helps.
+    assert str(anna.path / "config.toml") in said["next"]
+    anna.configure(network={"listen": said["next"].split('"')[1]})
     anna.start()
     anna.stop()
+
+
+def test_two_homes_made_before_either_runs(folder: Path) -> None:
+    ports = set()
+    for name in ("anna", "ben", "cleo"):
+        made = willcall("--json", "--home", str(folder / name), "init").document()
+        ports.add(made["listen"])
+        again = willcall("--json", "--home", str(folder / name), "init").failure(73)
+        assert again["error"] == "exists"
+    assert len(ports) == 3
+
+
+def test_init_on_an_address_nobody_can_have(folder: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        for listen, code in (
+            (f"127.0.0.1:{taken.getsockname()[1]}", 69),
+            ("192.0.2.1:4625", 78),
+        ):
+            home = folder / "anna"
+            words = ("--json", "--home", str(home), "init", "--listen", listen)
+            said = willcall(*words).failure(code)
+            assert listen in said["detail"]
+            assert said["next"]
+            assert not home.exists()
 
 
 def test_no_home(folder: Path) -> None:
