@@ -58,7 +58,7 @@ def _check_local(value: str | None) -> None:
         raise ValueError(f"{value} is not this machine alone, and there is no TLS here yet")
 
 
-def _check_names(value: tuple[str, ...]) -> None:
+def _check_hosts(value: tuple[str, ...]) -> None:
     for name in value:
         origins.check(f"{name}:1")
 
@@ -164,7 +164,7 @@ class Local(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
         tuple[str, ...],
         _key(
             "names under which it is called, beside addresses and localhost",
-            _check_names,
+            _check_hosts,
             restart=True,
         ),
     ] = ()
