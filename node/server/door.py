@@ -12,9 +12,10 @@ import re
 from collections.abc import Callable, Collection
 
 from node.asgi import App, Message, Receive, Scope, Send, header, problem, problem_of, respond
+from node.encoding import address
 from node.errors import Malformed, Refused, WillcallError
 from node.ports import Clock
-from node.server import admission
+from node.server.admission import source
 from node.units import MINUTE, Millis
 
 FAILURES = 10
@@ -50,7 +51,7 @@ class Door:
         except WillcallError as error:
             await respond(send, problem_of(error))
             return
-        network = admission.network(admission.source(scope, ()))
+        network = address.network(source(scope, ()))
         silenced = False
 
         async def judged(message: Message) -> None:
@@ -71,7 +72,7 @@ class Door:
         if host is None:
             raise Malformed("The Host field is missing, or names no host.")
         name = host[1] or host[2]
-        if name != "localhost" and name not in self._names and admission.parse(name) is None:
+        if name != "localhost" and name not in self._names and address.parse(name) is None:
             raise Refused(
                 f"This node is not called {name[:100]}.",
                 reason="host",
