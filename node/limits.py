@@ -102,6 +102,10 @@ CLOCK_HOLD = Millis(1 * DAY)
 """For so long nothing expires or is swept after such a step."""
 POLL_EVERY = Millis(6 * HOUR)
 """A running node asks its contacts this often; notifications do the rest."""
+POLLS = 64
+"""Polls of one peer in a row: 16,384 deliveries; who has more, or says so for ever, waits."""
+POLLS_PAUSE = Millis(1 * MINUTE)
+"""Then it is asked on."""
 SEALING_KEPT = Millis(400 * DAY)
 """Old sealing keys open what was sealed to them: as long as mail may wait."""
 SEALING_KEYS = 4

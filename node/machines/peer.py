@@ -77,7 +77,21 @@ def on_heard(row: Peer, now: Instant) -> tuple[Peer, bool]:
 
 def on_poll_answer(row: Peer, now_of_answer: Instant, next_poll: Instant) -> Peer:
     """The peer answered our poll; the next goes out at `next_poll`."""
-    made: Peer = row.but(since=now_of_answer, poll_at=next_poll, lost=None)
+    made: Peer = row.but(since=now_of_answer, poll_at=next_poll, poll_step=0, lost=None)
+    return made
+
+
+def on_poll_refused(row: Peer, now: Instant, jitter: float) -> Peer:
+    """Refused for a clock, ours or theirs: what the poll was to say is still to be said."""
+    at = retry.at(now, row.poll_step, jitter)
+    made: Peer = row.but(poll_at=at, poll_step=row.poll_step + 1)
+    return made
+
+
+def on_not_introduced(row: Peer, why: str, now: Instant, jitter: float) -> Peer:
+    """Our introduction was answered with a clock's refusal or nonsense: it is still owed."""
+    at = retry.at(now, row.introduce_step, jitter)
+    made: Peer = row.but(refused=why, introduce_at=at, introduce_step=row.introduce_step + 1)
     return made
 
 

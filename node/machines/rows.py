@@ -116,11 +116,13 @@ class Peer(Row, frozen=True, kw_only=True, omit_defaults=True):
         capability: what it gave us to show; theirs to us is computed, never stored.
         met: it has answered our introduction, or introduced itself: both have the row.
         token: the 16 bytes of the invite we came by, until it is answered.
-        introduce: our introduction is owed.
+        introduce: our introduction is owed; introduce_at: not before; introduce_step: place in
+            the retry schedule.
         wake_at: when something goes out to it next; silent: attempts unanswered in a row.
         pickup_at, pickup_silent: the same for pickups from it.
         nudged_at: when held and refused rows were last tried because it was heard from.
-        since: the `now` of its last poll answer; poll_at: when to ask next.
+        since: the `now` of its last poll answer; poll_at: when to ask next; poll_step: refusals
+            of our poll in a row.
         asked: the `issued` of its last poll to us.
         lost: (memory, start), to be said in polls until answered.
         refused: why its node last refused our introduction.
@@ -141,6 +143,8 @@ class Peer(Row, frozen=True, kw_only=True, omit_defaults=True):
     met: bool = False
     token: bytes | None = None
     introduce: bool = False
+    introduce_at: Instant = Instant(0)
+    introduce_step: int = 0
     wake_at: Instant | None = None
     silent: int = 0
     silent_since: Instant | None = None
@@ -149,6 +153,7 @@ class Peer(Row, frozen=True, kw_only=True, omit_defaults=True):
     nudged_at: Instant = Instant(0)
     since: Instant = Instant(0)
     poll_at: Instant | None = None
+    poll_step: int = 0
     asked: Instant = Instant(0)
     lost: tuple[Instant, Instant] | None = None
     refused: str | None = None

@@ -24,7 +24,7 @@ _ANSWER_LEVELS = limits.LEVELS + 2
 
 STATES = ("accepted", "held", "receipt", "retracted", "refused")
 
-_WORD = re.compile("[a-z][a-z-]{0,31}")
+WORD = re.compile("[a-z][a-z-]{0,31}")
 """A reason is stored and shown: one word, and no room for anything else."""
 
 
@@ -99,7 +99,7 @@ def decode_all(data: bytes, count: int) -> list[Answer]:
 
 def _reason(value: Value) -> str:
     word = f.text(value)
-    if not _WORD.fullmatch(word):
+    if not WORD.fullmatch(word):
         raise Malformed("a reason is one word of at most 32 lower-case letters and hyphens")
     return word
 

@@ -67,14 +67,12 @@ class Calls:
         path = f"/v1/owners/{names.z(did)}"
         response = await self._get(at, path, limits.RECORD)
         if response.status == 404:
-            raise Unreachable(
-                f"{at.origin} answers, but knows no {names.did(did)}", reason="not-here"
-            )
+            raise Answered(f"{at.origin} answers, but knows no {names.did(did)}", reason="not-here")
         body = _body(at, response)
         signed = _read(at, lambda: record.decode(body))
         _read(at, signed.verify)
         if signed.claim.id != did or not signed.claim.lists(at.origin):
-            raise Unreachable(
+            raise Answered(
                 f"the record at {at.origin} is somebody else's, or names another place",
                 reason="wrong-record",
             )
@@ -162,7 +160,7 @@ _ASK = "ask them for an invite link"
 
 
 class Answered(Unreachable):
-    """The node answered with a problem instead: reached, but refused."""
+    """The node answered, but with a problem, or with nonsense: reached, and no better for it."""
 
     reason = "answered-problem"
 
@@ -185,7 +183,7 @@ def _problem_word(response: Response) -> str | None:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     word = problem.get("reason")
-    return word if isinstance(word, str) and word.isascii() and len(word) <= 32 else None
+    return word if isinstance(word, str) and answer.WORD.fullmatch(word) else None
 
 
 def _read(at: Endpoint, work: Callable[[], T]) -> T:
@@ -195,5 +193,5 @@ def _read(at: Endpoint, work: Callable[[], T]) -> T:
         raise _nonsense(at, error) from error
 
 
-def _nonsense(at: Endpoint, error: WillcallError) -> Unreachable:
-    return Unreachable(f"{at.origin} answered nonsense: {error.text}", reason="nonsense")
+def _nonsense(at: Endpoint, error: WillcallError) -> Answered:
+    return Answered(f"{at.origin} answered nonsense: {error.text}", reason="nonsense")

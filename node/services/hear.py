@@ -18,8 +18,8 @@ from node.objects.receipt import RECEIPT, RETRACTION, Retraction
 from node.ports import Tables
 from node.services import arrive, ledger, meet, ring
 from node.services.admit import receipt_answer
+from node.services.announce import count_receipt, item
 from node.services.core import Core, the_owner
-from node.services.deliver import count_receipt, item
 from node.units import Instant, Key
 
 

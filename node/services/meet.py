@@ -119,6 +119,7 @@ def add(tx: Tables, owner: Owner, link: Link, name: str | None, now: Instant) ->
         origin=link.origin,
         token=link.token or row.token,
         introduce=True,
+        introduce_at=now,
         blocked=False,
         refused=None,
         added=row.added or now,
@@ -251,28 +252,34 @@ def learn(
     return row
 
 
-def on_answer(tx: Tables, owner: Key, did: Key, answer: Answer, now: Instant) -> None:
+def on_answer(
+    tx: Tables, owner: Key, did: Key, answer: Answer, now: Instant, jitter: float
+) -> None:
     """The other node answered our introduction."""
     row = tx.peers.get(owner, did)
     if row is None:
         return
     if answer.state == "accepted" and answer.introduction is not None:
-        _complete(tx, row, answer.introduction, now)
-    elif answer.reason != "clock":
+        if not _complete(tx, row, answer.introduction, now):
+            tx.peers.put(peers.on_not_introduced(row, "nonsense", now, jitter))
+    elif answer.reason == "clock":
+        tx.peers.put(peers.on_not_introduced(row, "clock", now, jitter))
+    else:
         word = answer.reason or ("held" if answer.state == "held" else None)
         tx.peers.put(row.but(introduce=False, token=None, refused=word))
-    else:
-        tx.peers.put(row.but(refused="clock"))
 
 
-def _complete(tx: Tables, row: Peer, signed: Signed[Introduction], now: Instant) -> None:
+def _complete(tx: Tables, row: Peer, signed: Signed[Introduction], now: Instant) -> bool:
+    """Whether the answer is the peer's own introduction: then both are contacts."""
     try:
         theirs = signed.verify()
         known = _own_record(theirs)
     except (Malformed, Unverified):
-        return
-    if theirs.sender == row.did and theirs.to == row.owner and known is not None:
-        tx.peers.put(_befriend(tx, row, theirs, now))
+        return False
+    if theirs.sender != row.did or theirs.to != row.owner or known is None:
+        return False
+    tx.peers.put(_befriend(tx, row, theirs, now))
+    return True
 
 
 def _own_record(theirs: Introduction) -> Record | None:
@@ -297,6 +304,7 @@ def _befriend(tx: Tables, row: Peer, theirs: Introduction, now: Instant) -> Peer
         capability=theirs.capability,
         met=True,
         introduce=False,
+        introduce_step=0,
         token=None,
         refused=None,
         added=row.added or now,

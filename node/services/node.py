@@ -15,6 +15,7 @@ from node.services.calls import Calls
 from node.services.core import Core
 from node.services.deliver import Deliverer
 from node.services.find import Finder
+from node.services.greet import Greeter
 from node.services.hear import Hearing
 from node.services.meet import Introductions
 from node.services.peerapp import Peers
@@ -92,6 +93,7 @@ def make(
         note=note,
     )
     calls, admission = Calls(switch), Admission(core)
+    greeter = Greeter(core, calls)
     serving = Serving(core)
     peers = Peers(core, admission, Hearing(core), Introductions(core), serving)
     switch.app = peers
@@ -101,7 +103,7 @@ def make(
         submission=Submission(core),
         serving=serving,
         finder=Finder(core, calls),
-        deliverer=Deliverer(core, calls, admission),
-        collector=Collector(core, calls),
+        deliverer=Deliverer(core, calls, admission, greeter),
+        collector=Collector(core, calls, greeter),
         sweeper=Sweeper(core, sweep_every),
     )

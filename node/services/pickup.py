@@ -3,15 +3,17 @@
     due senders → roots in one CAR → parts one by one → check everything → one transaction:
     blocks, inbox rows, quota, receipts owed. A receipt leaves only after that is durable.
 
+One task picks up from a sender for all owners of the node, so that a block they are all told
+of is fetched once.
+
 The order of checks: root hash, author, sizes, root signature, box, commitment, parts.
 Spec: 05 §opening, 06 §pickup.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
-
-import trio
 
 from node.crypto import sealed
 from node.encoding import cid as cids
@@ -29,15 +31,17 @@ from node.errors import (
 )
 from node.machines import inbox, pickup
 from node.machines import peer as peers
-from node.machines.rows import Errand, Mail, Owner, Peer, Pickup
-from node.objects import content, message, record
+from node.machines.rows import Errand, Mail, Peer, Pickup
+from node.objects import content, message
 from node.objects.answer import Wanted
 from node.objects.message import Message
-from node.objects.record import Endpoint, Record
+from node.objects.record import Endpoint
 from node.ports import Tables
-from node.services import arrive, ledger, meet
+from node.services import arrive, greet, ledger
 from node.services.calls import Answered, Calls
-from node.services.core import Core, secrets_of
+from node.services.core import Core, secrets_of, the_owner
+from node.services.greet import Greeter
+from node.services.rounds import Rounds, of_the_disk
 from node.units import Instant, Key
 
 AT_ONCE = 16
@@ -64,89 +68,89 @@ class _Got:
 class Collector:
     """Runs the incoming side of all owners."""
 
-    def __init__(self, core: Core, calls: Calls) -> None:
-        self._core, self._calls = core, calls
-        self._busy: set[tuple[Key, Key]] = set()
+    def __init__(self, core: Core, calls: Calls, greeter: Greeter) -> None:
+        self._core, self._calls, self._greeter = core, calls, greeter
 
     async def run(self) -> None:
         """Picks up from due senders until cancelled."""
-        async with trio.open_nursery() as nursery:
-            while True:
-                for owner, sender in self._due(self._core.now()):
-                    self._busy.add((owner, sender))
-                    nursery.start_soon(self._serve, owner, sender)
-                await self._core.incoming.wait(self._pause(self._core.now()))
+        await Rounds(
+            self._core,
+            name="pickup",
+            bell=self._core.incoming,
+            index="pickup",
+            clock=lambda row: row.pickup_at,
+            place=lambda row: row.did,
+            serve=self._serve,
+            at_once=AT_ONCE,
+        ).run()
 
-    def _due(self, now: Instant) -> list[tuple[Key, Key]]:
-        free = max(0, AT_ONCE - len(self._busy))
+    async def _serve(self, due: Sequence[Peer]) -> None:
+        sender, owners = due[0].did, [row.owner for row in due]
+        while owners:
+            owners = await self._round(sender, owners)
 
-        def work(tx: Tables) -> list[tuple[Key, Key]]:
-            due = ((row.owner, row.did) for row in tx.peers.by("pickup", until=now))
-            return list(islice((pair for pair in due if pair not in self._busy), free))
+    async def _round(self, sender: Key, owners: Sequence[Key]) -> list[Key]:
+        """One batch from one sender; the owners for whom more is due at once."""
+        silent: set[Key] = set()
+        for at, rows in self._begin(sender, owners).items():
+            try:
+                await self._pick_up(at, rows)
+            except WillcallError as error:
+                if of_the_disk(error):
+                    raise
+                silent |= {row.owner for row in rows}
+                self._silence(sender, sorted({row.owner for row in rows}), error)
+        return [owner for owner in owners if owner not in silent and self._end(owner, sender)]
 
-        return self._core.db.read(work)
+    def _begin(self, sender: Key, owners: Sequence[Key]) -> dict[Endpoint, list[Pickup]]:
+        """What is due, noted as attempted, by the place where it is to be picked up."""
+        now = self._core.now()
 
-    def _pause(self, now: Instant) -> float:
-        def work(tx: Tables) -> Instant | None:
-            for row in tx.peers.by("pickup"):
-                if (row.owner, row.did) not in self._busy:
-                    return row.pickup_at
-            return None
+        def work(tx: Tables) -> dict[Endpoint, list[Pickup]]:
+            places: dict[Endpoint, list[Pickup]] = {}
+            room = SMALL_TOGETHER
+            for owner in owners:
+                peer = tx.peers.get(owner, sender)
+                if peer is None:
+                    continue
+                rows = list(islice(tx.pickups.by("due", owner, sender, until=now), room))
+                room -= len(rows)
+                for row in rows:
+                    made = pickup.on_attempt(row, now, self._core.jitter())
+                    tx.pickups.put(made)
+                    places.setdefault(greet.pickup_place(peer, row.origin), []).append(made)
+            return places
 
-        at = self._core.db.read(work)
-        return 3600.0 if at is None or len(self._busy) >= AT_ONCE else (at - now) / 1000
+        return self._core.db.apply(work)
 
-    async def _serve(self, owner: Key, sender: Key) -> None:
-        try:
-            while await self._round(owner, sender):
-                pass
-        except StoreFailed as error:
-            self._core.note(f"pickup pauses: {error.text}")
-            await trio.sleep(5)
-        except WillcallError as error:
-            self._silence(owner, sender, error)
-        finally:
-            self._busy.discard((owner, sender))
-            self._core.incoming.ring()
-
-    def _silence(self, owner: Key, sender: Key, error: WillcallError) -> None:
-        now, jitter = self._core.now(), self._core.jitter()
-
-        def work(tx: Tables) -> None:
-            row = tx.peers.get(owner, sender)
-            if row is not None:
-                tx.peers.put(peers.on_pickup_silence(row, now, jitter))
-
-        self._core.db.apply(work)
-        self._core.note(f"pickup from {names.did(sender)[-8:]}: {error.text}")
-
-    async def _round(self, owner: Key, sender: Key) -> bool:
-        """One batch from one sender; whether more is due at once."""
-        due = self._begin(owner, sender)
-        speaker = self._core.db.read(lambda tx: tx.owners.get(owner))
-        if due and speaker is not None:
-            await self._pick_up(speaker, due)
-        return self._end(owner, sender)
-
-    async def _pick_up(self, owner: Owner, due: Sequence[Pickup]) -> None:
+    async def _pick_up(self, at: Endpoint, due: Sequence[Pickup]) -> None:
         """What came before the sender fell silent is kept; what was not asked for stays due."""
         got: list[_Got] = []
         rest, failed = list(due), None
         try:
-            at = await self._where(owner.owner, due[0].sender, due[0].origin)
+            at = await self._greeted(at, due)
             roots = await self._roots(at, due)
             while rest:
                 row = rest.pop(0)
-                await self._try(owner, at, row, roots.get(row.message), got)
+                await self._try(at, row, roots.get(row.message), got)
         except (Unreachable, StoreFailed) as error:
             self._put_back(rest)
             failed = error
         try:
-            await self._finish(owner, got)
+            await self._finish(got)
         finally:
             self._release(got)
         if failed is not None:
             raise failed
+
+    async def _greeted(self, at: Endpoint, due: Sequence[Pickup]) -> Endpoint:
+        pairs = {(row.owner, row.sender) for row in due}
+
+        def work(tx: Tables) -> list[Peer]:
+            return [row for pair in sorted(pairs) if (row := tx.peers.get(*pair)) is not None]
+
+        _, at = await self._greeter.greeted(self._core.db.read(work), at)
+        return at
 
     def _put_back(self, rest: Sequence[Pickup]) -> None:
         now = self._core.now()
@@ -158,18 +162,6 @@ class Collector:
                     tx.pickups.put(pickup.on_not_asked(row, now))
 
         self._core.db.apply(work)
-
-    def _begin(self, owner: Key, sender: Key) -> list[Pickup]:
-        now = self._core.now()
-
-        def work(tx: Tables) -> list[Pickup]:
-            rows = list(islice(tx.pickups.by("due", owner, sender, until=now), SMALL_TOGETHER))
-            made = [pickup.on_attempt(row, now, self._core.jitter()) for row in rows]
-            for row in made:
-                tx.pickups.put(row)
-            return made
-
-        return self._core.db.apply(work)
 
     def _end(self, owner: Key, sender: Key) -> bool:
         now = self._core.now()
@@ -187,33 +179,23 @@ class Collector:
 
         return self._core.db.apply(work)
 
-    # --- where -------------------------------------------------------------------------
+    def _silence(self, sender: Key, owners: Sequence[Key], error: WillcallError) -> None:
+        now, jitter = self._core.now(), self._core.jitter()
 
-    async def _where(self, owner: Key, sender: Key, origin: str) -> Endpoint:
-        """The notification's origin if the newest record lists it, else the record's first."""
-        row = self._core.db.read(lambda tx: tx.peers.get(owner, sender))
-        row = row or Peer(owner=owner, did=sender)
-        known: Record | None = None if row.record is None else record.decode(row.record).claim
-        at = Endpoint(origin=origin) if known is None else known.endpoint(origin)
-        if known is None or at.origin not in row.greeted:
-            signed, now = await self._calls.owner(at, sender), self._core.now()
+        def work(tx: Tables) -> None:
+            for owner in owners:
+                row = tx.peers.get(owner, sender)
+                if row is not None:
+                    tx.peers.put(peers.on_pickup_silence(row, now, jitter))
 
-            def work(tx: Tables) -> None:
-                if tx.peers.get(owner, sender) is None:
-                    tx.peers.put(row)
-                meet.learn(tx, owner, sender, signed.block, now, greeted=at.origin)
-
-            self._core.db.apply(work)
-            at = (known or signed.claim).endpoint(at.origin)
-        return at
+        self._core.db.apply(work)
+        self._core.note(f"pickup from {names.did(sender)[-8:]}: {error.text}")
 
     # --- fetching ----------------------------------------------------------------------
 
-    async def _try(
-        self, owner: Owner, at: Endpoint, row: Pickup, root: bytes | None, got: list[_Got]
-    ) -> None:
+    async def _try(self, at: Endpoint, row: Pickup, root: bytes | None, got: list[_Got]) -> None:
         try:
-            got.append(await self._one(owner, at, row, root))
+            got.append(await self._one(at, row, root))
         except Gone:
             await self._gone(row)
         except (Absent, Answered):
@@ -226,15 +208,15 @@ class Collector:
     async def _roots(self, at: Endpoint, due: Sequence[Pickup]) -> dict[Cid, bytes]:
         """Roots that are here already (another owner's), and the rest in one answer."""
         here = self._core.db.read(lambda tx: _stored_roots(tx, due))
-        wanted = [
-            Wanted(ticket=row.ticket, cids=(row.message,)) for row in due if row.message not in here
-        ]
+        # Of owners who are told of one message, the first one's ticket serves all.
+        tickets = {row.message: row.ticket for row in reversed(due) if row.message not in here}
+        wanted = [Wanted(ticket=ticket, cids=(name,)) for name, ticket in tickets.items()]
         try:
             return here | (await self._calls.blocks(at, wanted) if wanted else {})
         except (Unverified, Answered):
             return here  # each is asked for singly, and the bad one named
 
-    async def _one(self, owner: Owner, at: Endpoint, row: Pickup, block: bytes | None) -> _Got:
+    async def _one(self, at: Endpoint, row: Pickup, block: bytes | None) -> _Got:
         if block is None:
             block = await self._calls.block(at, row.message, row.ticket)
         cids.check(row.message, block)
@@ -244,7 +226,7 @@ class Collector:
         if signed.claim.size != row.size:
             raise Unverified("this message has another size than announced")
         root = signed.verify()
-        key = row.key or sealed.unbox(row.boxed, secrets_of(owner))
+        key = row.key or self._unboxed(row)
         content.check_key(root, key)
         got = _Got(row=row, key=key, root=root, block=block)
         if root.body is not None:
@@ -252,6 +234,10 @@ class Collector:
         else:
             await self._parts(at, got)
         return got
+
+    def _unboxed(self, row: Pickup) -> bytes:
+        owner = self._core.db.read(lambda tx: the_owner(tx, row.owner))
+        return sealed.unbox(row.boxed, secrets_of(owner))
 
     async def _parts(self, at: Endpoint, got: _Got) -> None:
         """Every part becomes a file, and opens."""
@@ -273,6 +259,7 @@ class Collector:
         """The files of these may be swept again: by now rows need them, or the trash does."""
         for each in got:
             self._core.keeping.subtract(part.cid for part in each.root.parts)
+        self._core.keeping += Counter()  # leaves out what nobody needs any more
 
     async def _part(self, at: Endpoint, row: Pickup, name: Cid) -> bytes:
         try:
@@ -313,16 +300,16 @@ class Collector:
 
         self._core.db.apply(work)
 
-    async def _finish(self, owner: Owner, got: Sequence[_Got]) -> None:
+    async def _finish(self, got: Sequence[_Got]) -> None:
         if not got:
             return
         now = self._core.now()
 
         def work(tx: Tables) -> None:
             for each in got:
-                stored = tx.pickups.get(owner.owner, each.row.sender, each.row.message)
+                stored = tx.pickups.get(each.row.owner, each.row.sender, each.row.message)
                 if stored is not None:
-                    _arrive(tx, owner, each, stored, now)
+                    _arrive(tx, each, stored, now)
                 else:
                     arrive.trash_parts(tx, each.root)  # withdrawn while it was fetched
 
@@ -331,9 +318,9 @@ class Collector:
         self._core.arrivals.ring()
 
 
-def _arrive(tx: Tables, owner: Owner, got: _Got, row: Pickup, now: Instant) -> None:
+def _arrive(tx: Tables, got: _Got, row: Pickup, now: Instant) -> None:
     """Blocks, inbox row, quota and the receipt owed, together."""
-    account = ledger.account(tx, owner.owner)
+    account = ledger.account(tx, row.owner)
     if inbox.used(account) + got.stored > account.limit:
         arrive.trash_parts(tx, got.root)
         arrive.wait(tx, row, now)
@@ -341,11 +328,11 @@ def _arrive(tx: Tables, owner: Owner, got: _Got, row: Pickup, now: Instant) -> N
     for part in got.root.parts:
         tx.blocks.add(part.cid, part.size, None)
     tx.blocks.add(row.message, len(got.block), got.block)
-    mail = arrive.mail_of(tx, owner.owner, row.message, row.sender)
+    mail = arrive.mail_of(tx, row.owner, row.message, row.sender)
     if mail is None:
         account = account.but(mails=account.mails + 1, inboxed=account.inboxed + 1)
         mail = Mail(
-            owner=owner.owner,
+            owner=row.owner,
             n=account.mails,
             message=row.message,
             sender=row.sender,
@@ -366,9 +353,9 @@ def _arrive(tx: Tables, owner: Owner, got: _Got, row: Pickup, now: Instant) -> N
     )
     tx.pickups.delete(row)
     tx.errands.put(
-        Errand(owner=owner.owner, to=row.sender, kind="receipt", message=row.message, next_at=now)
+        Errand(owner=row.owner, to=row.sender, kind="receipt", message=row.message, next_at=now)
     )
-    ledger.owe(tx, owner.owner, row.sender, now, now)
+    ledger.owe(tx, row.owner, row.sender, now, now)
 
 
 def _stored_roots(tx: Tables, due: Sequence[Pickup]) -> dict[Cid, bytes]:

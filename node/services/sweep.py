@@ -170,6 +170,7 @@ def _sooner(row: Peer, now: Instant) -> Peer:
         pickup_at=None if row.pickup_at is None else min(row.pickup_at, now),
         pickup_silent=0,
         poll_at=None if row.poll_at is None else min(row.poll_at, now),
+        introduce_at=min(row.introduce_at, now),
         nudged_at=min(row.nudged_at, now),
     )
     return made

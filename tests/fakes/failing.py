@@ -36,6 +36,8 @@ class FailingKv:
         self._times = times
         self._after = after
         self._error = error
+        self.unreadable = 0
+        """So many looks at rows fail from now on."""
 
     def get(self, key: bytes) -> bytes | None:
         return self.inner.get(key)
@@ -43,6 +45,9 @@ class FailingKv:
     def scan(
         self, start: bytes, stop: bytes, *, reverse: bool = False
     ) -> Generator[Row, None, None]:
+        if self.unreadable:
+            self.unreadable -= 1
+            raise self._error()
         return self.inner.scan(start, stop, reverse=reverse)
 
     def write(self, puts: Mapping[bytes, bytes | None]) -> None:

@@ -1,0 +1,71 @@
+"""Polls leave: each contact is asked what waits there for the owner. Spec: 06 §poll."""
+
+from collections.abc import Callable
+
+import trio
+
+from node import limits
+from node.machines import peer as peers
+from node.machines import retry
+from node.machines.rows import Peer
+from node.objects.answer import Answer, PollAnswer
+from node.objects.introduction import POLL, Poll
+from node.ports import Tables
+from node.services.admit import Admission
+from node.services.calls import Calls
+from node.services.core import Core
+from node.services.greet import Met
+from node.units import Instant
+
+
+class Asker:
+    """Polls contacts."""
+
+    def __init__(self, core: Core, calls: Calls, admission: Admission) -> None:
+        self._core, self._calls, self._admission = core, calls, admission
+
+    async def ask(self, met: Met) -> None:
+        """Asks the peer what waits there, if that is due, while it says that there is more.
+
+        Raises:
+            Unreachable: no usable answer.
+            Unverified: it answered with what it had not signed.
+        """
+        now, jitter = self._core.now(), self._core.jitter()
+        if met.peer.poll_at is None or met.peer.poll_at > now:
+            return
+        since, later = met.peer.since, Instant(now + retry.moved(limits.POLL_EVERY, jitter))
+        for _ in range(limits.POLLS):
+            answer = await self._poll(met, since)
+            if not isinstance(answer, PollAnswer):
+                self._note(met, lambda row: peers.on_poll_refused(row, now, jitter))
+                return
+            for signed in answer.batches:
+                await self._admission.polled(signed, met.peer.did, met.at.origin)
+            # Only a poll that brought us further is followed by another one.
+            further = answer.more and answer.now > since
+            since = max(since, answer.now)
+            self._note(met, lambda row, to=since: peers.on_poll_answer(row, to, later))  # type: ignore[misc]
+            if not further:
+                return
+            await trio.sleep(0.001)  # `issued` must grow
+        soon = Instant(self._core.now() + limits.POLLS_PAUSE)
+        self._note(met, lambda row: peers.on_poll_answer(row, since, soon))
+
+    async def _poll(self, met: Met, since: Instant) -> PollAnswer | Answer:
+        asked = Poll(
+            sender=met.owner.owner,
+            to=met.peer.did,
+            since=since,
+            issued=self._core.now(),
+            lost=met.peer.lost,
+        )
+        return await self._calls.poll(met.at, POLL.sign(asked, met.owner.signing))
+
+    def _note(self, met: Met, fact: Callable[[Peer], Peer]) -> None:
+        def work(tx: Tables) -> None:
+            row = tx.peers.get(met.owner.owner, met.peer.did)
+            if row is not None:
+                tx.peers.put(fact(row))
+
+        self._core.db.apply(work)

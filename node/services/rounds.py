@@ -1,0 +1,105 @@
+"""Who is due: peers whose clock rings are served, all of one place together.
+
+    look ──▶ due peers, gathered by place ──▶ one task for each, so many at a time ──▶ bell
+
+What a round says or fetches is its owner's (`deliver`, `pickup`). Here is only that it runs,
+and that nothing it meets ends the others: a disk that fails pauses one round, or one look.
+"""
+
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from itertools import islice
+
+import trio
+
+from node.errors import Damaged, StoreFailed, WillcallError
+from node.machines.rows import Peer
+from node.ports import Tables
+from node.services.core import Bell, Core
+from node.units import Instant
+
+LOOKED_AT = 256
+"""Due peers that one look gathers: a whole batch, and a few milliseconds."""
+AGAIN = 5.0
+"""Seconds until a disk that failed is tried again."""
+
+Serve = Callable[[Sequence[Peer]], Awaitable[None]]
+
+
+def of_the_disk(error: WillcallError) -> bool:
+    """Whether it is our disk that failed, so that no peer is to wait for it."""
+    return isinstance(error, StoreFailed) and not isinstance(error, Damaged)
+
+
+class Rounds:
+    """Runs one kind of round for all peers.
+
+    Args:
+        core: the node's ports.
+        name: what pauses, in a line for the operator.
+        bell: rung when somebody may be due.
+        index: the index of peers by the clock that is meant.
+        clock: that clock in a row.
+        place: what is served together, and by one task at a time.
+        serve: one round with peers of one place; raises nothing but StoreFailed.
+        at_once: rounds that run at the same time.
+    """
+
+    def __init__(
+        self,
+        core: Core,
+        *,
+        name: str,
+        bell: Bell,
+        index: str,
+        clock: Callable[[Peer], Instant | None],
+        place: Callable[[Peer], Hashable],
+        serve: Serve,
+        at_once: int,
+    ) -> None:
+        self._core, self._name, self._bell = core, name, bell
+        self._index, self._clock, self._place = index, clock, place
+        self._serve, self._at_once = serve, at_once
+        self._busy: set[Hashable] = set()
+
+    async def run(self) -> None:
+        """Serves whoever is due until cancelled."""
+        async with trio.open_nursery() as nursery:
+            while True:
+                await self._bell.wait(self._begin(nursery))
+
+    def _begin(self, nursery: trio.Nursery) -> float:
+        """Starts the rounds that are due; seconds until the next look."""
+        now = self._core.now()
+        try:
+            due, pause = self._core.db.read(lambda tx: self._look(tx, now))
+        except StoreFailed as error:
+            self._core.note(f"{self._name} pauses: {error.text}")
+            return AGAIN
+        for place, peers in due.items():
+            self._busy.add(place)
+            nursery.start_soon(self._one, place, peers)
+        return pause
+
+    def _look(self, tx: Tables, now: Instant) -> tuple[dict[Hashable, list[Peer]], float]:
+        """Who is due at a place that is not being served; seconds until the next one is."""
+        due: dict[Hashable, list[Peer]] = {}
+        for row in islice(tx.peers.by(self._index), LOOKED_AT):
+            at = self._clock(row)
+            if at is not None and at > now:
+                return due, (at - now) / 1000
+            place = self._place(row)
+            free = place in due or len(self._busy) + len(due) < self._at_once
+            if free and place not in self._busy:
+                due.setdefault(place, []).append(row)
+        return due, 3600.0  # a round that ends rings
+
+    async def _one(self, place: Hashable, peers: Sequence[Peer]) -> None:
+        try:
+            await self._serve(peers)
+        except StoreFailed as error:
+            # Disk full: what was not noted did not leave; the same rows are due in a while.
+            self._core.note(f"{self._name} pauses: {error.text}")
+            await trio.sleep(AGAIN)
+        finally:
+            self._busy.discard(place)
+            self._bell.ring()
