@@ -4,7 +4,7 @@ Adapters implement these; services know nothing else of them. A fake is another
 implementation and passes the same conformance suite as the real one.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -76,6 +76,22 @@ class Tx(Protocol):
         ...
 
 
+class FrozenRows(Protocol):
+    """The rows of a store as they were at one moment, all transactions whole."""
+
+    def scan(self, start: bytes, stop: bytes) -> Generator[tuple[bytes, bytes], None, None]:
+        """Keys in [start, stop) in order, with their values.
+
+        Raises:
+            StoreFailed: they are lost; begin again.
+        """
+        ...
+
+    def close(self) -> None:
+        """Lets go of them; until then what is deleted meanwhile stays on the disk."""
+        ...
+
+
 class Store(Protocol):
     """An ordered, durable, transactional store of bytes.
 
@@ -99,6 +115,14 @@ class Store(Protocol):
 
     def apply(self, work: Callable[[Tx], T]) -> T:
         """Runs `work` and writes with the next group, without waiting for the disk."""
+        ...
+
+    async def freeze(self) -> FrozenRows:
+        """All that was written so far, durable. Close it.
+
+        Raises:
+            StoreFailed: it was not written.
+        """
         ...
 
 
@@ -285,6 +309,30 @@ class Tables(Protocol):
         ...
 
 
+class FrozenTables(Protocol):
+    """All that is stored, as it was at one moment, piece by piece; close it in the end."""
+
+    def rows(self, after: bytes, size: int) -> list[tuple[bytes, bytes]]:
+        """About `size` bytes of keys and values behind the key `after`, in order; none: the end.
+
+        Raises:
+            StoreFailed: it is lost; begin again.
+        """
+        ...
+
+    def files(self, after: bytes) -> tuple[list[Cid], bytes | None]:
+        """Some of the blocks that are files, from `after` on; and where to go on (None: the end).
+
+        Raises:
+            StoreFailed: it is lost; begin again.
+        """
+        ...
+
+    def close(self) -> None:
+        """Lets go of it; until then what is deleted meanwhile stays on the disk."""
+        ...
+
+
 class Database(Protocol):
     """`Store`, seen as tables."""
 
@@ -298,4 +346,12 @@ class Database(Protocol):
 
     def apply(self, work: Callable[[Tables], T]) -> T:
         """Runs `work`; its writes become durable with the next group."""
+        ...
+
+    async def freeze(self) -> FrozenTables:
+        """All that was written so far, durable. Close it.
+
+        Raises:
+            StoreFailed: it was not written.
+        """
         ...

@@ -30,6 +30,10 @@ class Node(Row, frozen=True, kw_only=True, omit_defaults=True):
         last_clock: a recent wall clock that was believed, to notice that it stepped while the
             node was down; seen_clock: the same, believed or not: rows may be due as late as that.
         owners: how many owners there are (order of `owner list`).
+        backed_up: the moment that the newest backup holds; verified: the same of the newest one
+            that was restored for trial and compared. 0: there is none.
+        lost: (memory, start) of the last restore: what happened between is not remembered.
+        rival: when a contact last showed a record of ours that we did not make.
     """
 
     schema: int
@@ -39,6 +43,10 @@ class Node(Row, frozen=True, kw_only=True, omit_defaults=True):
     last_clock: Instant = Instant(0)
     seen_clock: Instant = Instant(0)
     owners: int = 0
+    backed_up: Instant = Instant(0)
+    verified: Instant = Instant(0)
+    lost: tuple[Instant, Instant] | None = None
+    rival: Instant = Instant(0)
 
 
 class Owner(Row, frozen=True, kw_only=True, omit_defaults=True):

@@ -9,7 +9,7 @@ import trio
 from node.config import Config
 from node.machines.rows import Owner
 from node.ports import Clock, Database, Exchange, Files, Randomness, Tables
-from node.units import Instant, Key
+from node.units import Instant, Key, Millis
 
 LONGEST_SLEEP = 300.0
 """Seconds; a wall clock that was set is noticed after this."""
@@ -44,6 +44,7 @@ class Core:
         arrivals: rung when mail has arrived.
         keeping: files that a task needs though no row does yet; files_lock: held to change it
             or to remove a file, so that the two can't cross.
+        files_held: on the steady clock, until when no file is removed: a backup reads them.
         drafting: keys of large messages that are being submitted now.
         note: called with a line for the operator.
     """
@@ -58,6 +59,7 @@ class Core:
     incoming: Bell = field(default_factory=Bell)
     arrivals: Bell = field(default_factory=Bell)
     keeping: Counter[bytes] = field(default_factory=Counter)
+    files_held: Millis = Millis(0)
     drafting: set[bytes] = field(default_factory=set)
     files_lock: trio.Lock = field(default_factory=trio.Lock)
     note: Callable[[str], None] = lambda _line: None

@@ -11,6 +11,7 @@ from node.objects.record import Endpoint
 from node.ports import Clock, Database, Exchange, Files, Randomness, Tables
 from node.services import meet, owners
 from node.services.admit import Admission
+from node.services.backup import Backups, Kept
 from node.services.calls import Calls
 from node.services.core import Core
 from node.services.deliver import Deliverer
@@ -39,6 +40,7 @@ class Node:
     deliverer: Deliverer
     collector: Collector
     sweeper: Sweeper
+    backups: Backups
 
     async def start(self, endpoints: tuple[Endpoint, ...]) -> None:
         """What comes first: leftovers of a crash, records that say where we are, polls due."""
@@ -80,8 +82,14 @@ def make(
     config: Config,
     note: Callable[[str], None] = lambda _line: None,
     sweep_every: float = EVERY,
+    kept: Kept = tuple,
 ) -> Node:
-    """The services of one node over these ports; `sweep_every`: seconds between sweeps."""
+    """The services of one node over these ports.
+
+    Args:
+        sweep_every: seconds between sweeps.
+        kept: the small files that belong into a backup.
+    """
     switch = Switch(exchange, config.origin)
     core = Core(
         db=db,
@@ -106,4 +114,5 @@ def make(
         deliverer=Deliverer(core, calls, admission, greeter),
         collector=Collector(core, calls, greeter),
         sweeper=Sweeper(core, sweep_every),
+        backups=Backups(core, kept),
     )

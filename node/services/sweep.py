@@ -133,6 +133,8 @@ class Sweeper:
         doomed = core.db.read(lambda tx: list(islice(tx.trash.scan(), AT_ONCE)))
         for row in doomed:
             async with core.files_lock:
+                if core.clock.steady() < core.files_held:
+                    return
                 if core.keeping[row.cid] > 0:
                     continue
                 block = core.db.read(lambda tx, row=row: tx.blocks.get(row.cid))  # type: ignore[misc]

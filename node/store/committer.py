@@ -25,7 +25,7 @@ from typing import Final, TypeVar
 import trio
 
 from node.errors import Damaged, StoreFailed
-from node.ports import Threads, Tx
+from node.ports import FrozenRows, Threads, Tx
 from node.store.kv import Change, KeyValue, Ordered, Row
 
 T = TypeVar("T")
@@ -98,6 +98,15 @@ class Committed:
         await group.done.wait()
         if group.error is not None:
             raise _again(group.error) from group.error
+
+    async def freeze(self) -> FrozenRows:
+        """All rows, with what was written so far; durable, and whole groups only. Close it.
+
+        Raises:
+            StoreFailed: what was written so far is lost.
+        """
+        await self.flush()
+        return self._engine.freeze()
 
     async def close(self) -> None:
         """Writes what is pending and takes no more; then cancel `run` and close the engine.

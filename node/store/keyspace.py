@@ -80,6 +80,8 @@ class Layout(Generic[R]):
 
 
 NODE = b"!node"
+END = b"\x7f"
+"""Behind every key: they begin with a letter, or one of `!` and `@`."""
 BODY = b"@"
 """Bytes of small blocks, under sequential numbers: the cheapest order for the engine."""
 

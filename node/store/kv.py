@@ -8,6 +8,8 @@ from bisect import bisect_left, insort
 from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Protocol
 
+from node.ports import FrozenRows
+
 Row = tuple[bytes, bytes]
 """A key and its value."""
 Change = tuple[bytes, bytes | None]
@@ -47,6 +49,13 @@ class KeyValue(Protocol):
         When it raises, either all or nothing was written; the reads that follow show which, and
         don't change their mind while this engine is open. The next call works again by itself
         once the cause is gone.
+        """
+        ...
+
+    def freeze(self) -> FrozenRows:
+        """What is written now, however it changes meanwhile. Close it.
+
+        It is lost, and says so, when the engine had to be opened again.
         """
         ...
 

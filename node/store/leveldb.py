@@ -61,6 +61,7 @@ class LevelDbKv:
         self._doubtful: dict[bytes, bytes | None] = {}
         self._closed = False
         self._scans = 0
+        self.era = 0  # how many handles there were: a snapshot ends with its own
         self._writer = Lock()
         # Held for a moment by readers, for long by who changes the handle: closing it under a
         # running read would crash the process. Re-entrant, because the garbage collector may
@@ -109,6 +110,12 @@ class LevelDbKv:
         with self._gate:
             view = self._view or self._again()
             self._scans += 1
+        yield from self._scan(view, start, stop, reverse)
+
+    def _scan(
+        self, view: "DB | Snapshot", start: bytes, stop: bytes, reverse: bool
+    ) -> Generator[Row, None, None]:
+        """Scans what was counted as a scan before, so that nobody closed it since."""
         try:
             with closing(view.raw_iterator(verify_checksums=True)) as cursor:
                 yield from (_backward if reverse else _forward)(cursor, start, stop)
@@ -118,6 +125,27 @@ class LevelDbKv:
             with self._gate:
                 self._scans -= 1
                 self._quiet.notify_all()
+
+    def freeze(self) -> "LevelDbFrozen":
+        """What is written now: a snapshot; of a spoiled handle, the one that reads see already."""
+        with self._gate:
+            view = self._view or self._again()
+            if view is not self._db:
+                return LevelDbFrozen(self, view)
+            return LevelDbFrozen(self, view.snapshot(), own=True)
+
+    def scan_frozen(
+        self, frozen: "LevelDbFrozen", start: bytes, stop: bytes
+    ) -> Generator[Row, None, None]:
+        """The rows of a snapshot whose handle is still open."""
+        with self._gate:
+            if frozen.era != self.era:
+                raise StoreFailed(
+                    f"The mail store in {self._folder} had to be opened again meanwhile.",
+                    next="begin again",
+                )
+            self._scans += 1
+        yield from self._scan(frozen.view, start, stop, False)
 
     def write(self, puts: Mapping[bytes, bytes | None]) -> None:
         """Sets all of these, or deletes where None; durable when it returns."""
@@ -229,6 +257,7 @@ class LevelDbKv:
     def _drop(self) -> None:
         view, db = self._view, self._db
         self._view = self._db = None
+        self.era += 1
         if view is not None and view is not db:
             view.close()
         if db is not None:
@@ -246,6 +275,29 @@ class LevelDbKv:
                 next="make room; it goes on by itself",
             )
         return StoreFailed(f"The mail store in {self._folder} failed: {text}.")
+
+
+class LevelDbFrozen:
+    """The rows at one moment: what is deleted or changed since stays on the disk until `close`.
+
+    Args:
+        store: whose rows.
+        view: what shows them, as long as the store's handle is the same.
+        own: whether nobody else uses the view.
+    """
+
+    def __init__(self, store: LevelDbKv, view: "DB | Snapshot", *, own: bool = False) -> None:
+        self._store, self.view, self._own = store, view, own
+        self.era = store.era
+
+    def scan(self, start: bytes, stop: bytes) -> Generator[Row, None, None]:
+        """The rows in [start, stop). They are lost when the store is opened again."""
+        return self._store.scan_frozen(self, start, stop)
+
+    def close(self) -> None:
+        """Lets go of the snapshot; harmless when its handle is closed already."""
+        if self._own:
+            self.view.close()
 
 
 # plyvel's own `iterator` is not used: at its end it forgets to ask whether damage ended it, so

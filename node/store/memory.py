@@ -52,6 +52,11 @@ class MemoryKv:
             if self._deleted > max(PURGE, len(self._rows.values) // 2):
                 self._purge()
 
+    def freeze(self) -> "MemoryKv":
+        """What is written now."""
+        self._check()
+        return self.copy()
+
     def copy(self) -> "MemoryKv":
         """What a crash now would leave: an open engine with the same rows."""
         twin = MemoryKv()

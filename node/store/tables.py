@@ -5,6 +5,7 @@ reads the old row, and writes the difference. A damaged row is noticed when it i
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -15,13 +16,16 @@ from node.encoding.cid import Cid
 from node.errors import Damaged, StoreFailed, Unverified
 from node.machines import rows
 from node.machines.rows import Block, Row
-from node.ports import Blocks, Store, Table, Tables, Tx
+from node.ports import Blocks, FrozenRows, Store, Table, Tables, Tx
 from node.store import keyspace
 from node.store.keyspace import Layout, join, stop_of
 from node.units import Key
 
 R = TypeVar("R", bound=Row)
 T = TypeVar("T")
+
+LOOK = 1_000
+"""Rows decoded at once while blocks are looked through: three milliseconds."""
 
 
 def _encode_hook(value: Any) -> Any:
@@ -283,6 +287,10 @@ class TableStore:
         """Runs `work`; durable with the next group."""
         return self._store.apply(lambda tx: work(self._tables(tx)))
 
+    async def freeze(self) -> "FrozenStore":
+        """All that was written so far, durable. Close it."""
+        return FrozenStore(await self._store.freeze())
+
     def _tables(self, tx: Tx) -> StoredTables:
         return StoredTables(tx, self._next_seq)
 
@@ -290,6 +298,41 @@ class TableStore:
         # Numbers of transactions that failed are skipped, never used again in this run.
         self._seq += 1
         return self._seq
+
+
+class FrozenStore:
+    """`ports.FrozenTables`: each look is short, so that nobody waits for a long one."""
+
+    def __init__(self, frozen: FrozenRows) -> None:
+        self._frozen = frozen
+
+    def rows(self, after: bytes, size: int) -> list[tuple[bytes, bytes]]:
+        """About `size` bytes of rows behind the key `after`."""
+        found: list[tuple[bytes, bytes]] = []
+        with closing(self._frozen.scan(after + b"\x00" if after else b"", keyspace.END)) as scan:
+            for row in scan:
+                found.append(row)
+                size -= len(row[0]) + len(row[1])
+                if size <= 0:
+                    break
+        return found
+
+    def files(self, after: bytes) -> tuple[list[Cid], bytes | None]:
+        """Those of the next `LOOK` blocks that are files."""
+        head = keyspace.BLOCKS.primary(b"")
+        found: list[Cid] = []
+        with closing(self._frozen.scan(after or head, stop_of(head))) as scan:
+            for count, (key, data) in enumerate(scan):
+                if count == LOOK:
+                    return found, key
+                block = decode(Block, data)
+                if block.file:
+                    found.append(block.cid)
+        return found, None
+
+    def close(self) -> None:
+        """Lets go of it."""
+        self._frozen.close()
 
 
 def _last_seq(tx: Tx) -> int:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Generator, Mapping
 
 from node.errors import StoreFailed
+from node.ports import FrozenRows
 from node.store.kv import KeyValue, Row
 
 
@@ -65,6 +66,9 @@ class FailingKv:
     def heal(self) -> None:
         """No write fails any more."""
         self._at = None
+
+    def freeze(self) -> FrozenRows:
+        return self.inner.freeze()
 
     def close(self) -> None:
         self.inner.close()

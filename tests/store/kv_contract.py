@@ -111,6 +111,26 @@ class KvContract:
             stop.set()
             writer.join()
 
+    def test_what_is_frozen_does_not_change(self, kv: KeyValue) -> None:
+        kv.write({b"%03d" % n: b"old" for n in range(300)})
+        frozen = kv.freeze()
+        kv.write({b"%03d" % n: (b"new" if n % 2 else None) for n in range(0, 400, 3)})
+        old = [(b"%03d" % n, b"old") for n in range(300)]
+        assert list(frozen.scan(b"", LAST)) == old
+        assert list(frozen.scan(b"010", b"020")) == old[10:20]
+        frozen.scan(b"", LAST).close()
+        assert dict(kv.scan(b"", LAST)) != dict(old)
+        frozen.close()
+        frozen.close()
+
+    def test_a_closed_engine_freezes_nothing(self, kv: KeyValue) -> None:
+        kv.write({b"a": b"1"})
+        frozen = kv.freeze()
+        kv.close()
+        with pytest.raises(StoreFailed, match="closed"):
+            kv.freeze()
+        frozen.close()
+
     def test_after_close_every_call_fails_and_closing_again_does_not(self, kv: KeyValue) -> None:
         kv.write({b"a": b"1"})
         kv.close()

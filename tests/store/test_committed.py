@@ -572,3 +572,42 @@ async def test_tasks_that_read_and_write_on_leveldb(tmp_path: Path) -> None:
     assert engine.get(b"total") == b"800"
     assert sum(1 for _ in engine.scan(b"n-", b"n-~")) == 800
     engine.close()
+
+
+# --- what is frozen -----------------------------------------------------------------------
+
+
+async def test_what_is_frozen_is_durable_and_whole(tmp_path: Path) -> None:
+    """Writers in pairs go on meanwhile: never one of a pair without the other."""
+    engine = LevelDbKv.open(tmp_path / "db")
+    async with running(engine, RealThreads()) as store, trio.open_nursery() as nursery:
+
+        async def churn(task: int) -> None:
+            for turn in range(60):
+                name = b"%d-%03d" % (task, turn)
+                await store.transact(put_all([b"a" + name, b"b" + name]))
+
+        store.apply(put(b"first"))
+        frozen = await store.freeze()
+        assert dict(frozen.scan(b"", LAST)) == {b"first": b"v"}
+        frozen.close()
+        for task in range(4):
+            nursery.start_soon(churn, task)
+        for _ in range(20):
+            await trio.sleep(0.005)
+            frozen = await store.freeze()
+            keys = {key for key, _ in frozen.scan(b"", LAST)} - {b"first"}
+            frozen.close()
+            assert {k[1:] for k in keys if k[:1] == b"a"} == {k[1:] for k in keys if k[:1] == b"b"}
+    engine.close()
+
+
+async def test_what_was_refused_is_not_frozen() -> None:
+    engine = FailingKv(MemoryKv(), at=1)
+    async with running(engine, InlineThreads()) as store:
+        store.apply(put(b"lost"))
+        with pytest.raises(StoreFailed):
+            await store.freeze()
+        store.apply(put(b"kept"))
+        frozen = await store.freeze()
+        assert [key for key, _ in frozen.scan(b"", LAST)] == [b"kept"]

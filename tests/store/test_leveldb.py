@@ -119,6 +119,39 @@ def test_a_new_handle_waits_for_the_scans_of_the_old_one(kv: LevelDbKv) -> None:
     assert dict(kv.scan(b"", LAST)) == rows | {b"y": b"kept"}
 
 
+def test_what_is_frozen_is_lost_with_its_handle_and_says_so(kv: LevelDbKv) -> None:
+    rows = {b"%04d" % n: b"v" for n in range(2_000)}
+    kv.write(dict(rows))
+    frozen = kv.freeze()
+    with Unsyncable(kv), pytest.raises(StoreFailed):
+        kv.write({b"x": b"lost"})
+    spoiled = kv.freeze()
+    assert dict(frozen.scan(b"", LAST)) == dict(spoiled.scan(b"", LAST)) == rows
+    kv.write({b"y": b"kept"})
+    for each in (frozen, spoiled):
+        with pytest.raises(StoreFailed, match="again"):
+            list(each.scan(b"", LAST))
+        each.close()
+    assert dict(kv.scan(b"", LAST)) == rows | {b"y": b"kept"}
+
+
+def test_closing_waits_for_a_look_at_what_is_frozen(kv: LevelDbKv) -> None:
+    kv.write({b"%04d" % n: b"v" for n in range(2_000)})
+    frozen = kv.freeze()
+    scan = frozen.scan(b"", LAST)
+    seen = [next(scan)]
+    closer = Thread(target=kv.close)
+    closer.start()
+    closer.join(0.2)
+    assert closer.is_alive()
+    seen += scan
+    closer.join()
+    assert len(seen) == 2_000
+    with pytest.raises(StoreFailed):
+        list(frozen.scan(b"", LAST))
+    frozen.close()
+
+
 def test_a_record_torn_in_the_middle_costs_nothing_that_was_acknowledged(
     kv: LevelDbKv, folder: Path
 ) -> None:
