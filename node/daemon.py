@@ -22,7 +22,6 @@ from node.config import Config
 from node.encoding import names, origin
 from node.errors import ConfigBroken, Conflict, Damaged, PortInUse, StoreFailed
 from node.localapi.app import LocalApi
-from node.machines import rows
 from node.objects.record import Endpoint
 from node.server import http1
 from node.server.admission import FOREVER, ServerLimits
@@ -32,9 +31,9 @@ from node.server.peer import PeerFace
 from node.services import node as nodes
 from node.services import owners
 from node.services.node import Node
+from node.store import migrate
 from node.store.committer import Committed
 from node.store.files import BlockFiles
-from node.store.leveldb import LevelDbKv
 from node.store.lock import HomeLock
 from node.store.tables import TableStore
 from node.system import SystemClock, SystemRandomness, SystemThreads
@@ -165,7 +164,7 @@ def _private(path: str, flags: int) -> int:
 
 
 async def _found(home: Home, config: Config, name: str) -> owners.Made:
-    async with _opened(home) as (db, _):
+    async with opened(home) as (db, _):
         return await owners.make(
             db,
             SystemRandomness(),
@@ -181,10 +180,10 @@ async def _found(home: Home, config: Config, name: str) -> owners.Made:
 
 
 @asynccontextmanager
-async def _opened(home: Home) -> AsyncIterator[tuple[TableStore, BlockFiles]]:
-    """The store, with its committer running; flushed and closed in the end."""
+async def opened(home: Home) -> AsyncIterator[tuple[TableStore, BlockFiles]]:
+    """The store, of this schema and with its committer running; flushed and closed in the end."""
     threads = SystemThreads()
-    engine = LevelDbKv.open(home.db)
+    engine = migrate.open_store(home.db, SystemClock().now(), log.warning)
     try:
         committed = Committed(engine, threads)
         files = BlockFiles(home.blocks, threads)
@@ -195,16 +194,6 @@ async def _opened(home: Home) -> AsyncIterator[tuple[TableStore, BlockFiles]]:
             nursery.cancel_scope.cancel()
     finally:
         engine.close()
-
-
-def _check_schema(db: TableStore) -> None:
-    found = db.read(lambda tx: tx.node().schema)
-    if found > rows.SCHEMA:
-        raise Damaged(
-            f"this home was written by a newer willcall (schema {found}, this one knows "
-            f"{rows.SCHEMA}); nothing was changed",
-            next="install the newer version",
-        )
 
 
 async def run(home: Home, ready: Callable[[str], None]) -> None:
@@ -222,8 +211,7 @@ async def run(home: Home, ready: Callable[[str], None]) -> None:
     config = home.load()
     with HomeLock(home.lock):
         home.check_store()
-        async with _opened(home) as (db, files):
-            _check_schema(db)
+        async with opened(home) as (db, files):
             await files.clean()
             async with aclosing(HttpExchange(_allowed(config))) as exchange:
                 node = nodes.make(

@@ -75,9 +75,24 @@ def on_heard(row: Peer, now: Instant) -> tuple[Peer, bool]:
     return row, nudge
 
 
+def on_asked(row: Peer, lost: tuple[Instant, Instant] | None, now: Instant) -> Peer:
+    """It is to be asked what waits there.
+
+    Args:
+        row: the peer.
+        lost: what this node forgot when it was restored: said to whom it never asked before.
+        now: our clock.
+    """
+    if row.poll_at is not None:
+        return row
+    made: Peer = row.but(poll_at=now, lost=row.lost or lost)
+    return made
+
+
 def on_poll_answer(row: Peer, now_of_answer: Instant, next_poll: Instant) -> Peer:
-    """The peer answered our poll; the next goes out at `next_poll`."""
-    made: Peer = row.but(since=now_of_answer, poll_at=next_poll, poll_step=0, lost=None)
+    """The peer answered our poll; the next goes out at `next_poll`, if it is a contact."""
+    again = None if row.name is None else next_poll
+    made: Peer = row.but(since=now_of_answer, poll_at=again, poll_step=0, lost=None)
     return made
 
 

@@ -419,7 +419,7 @@ class Trash(Row, frozen=True, kw_only=True, omit_defaults=True):
     cid: Cid
 
 
-SCHEMA = 1
+SCHEMA = 2
 """The version of all rows above; a store with a higher one is refused."""
 
 

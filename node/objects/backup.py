@@ -11,14 +11,16 @@ that the file shows its own and nothing of what is inside. Spec: 11.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from node.encoding import cbor
+from node.crypto import keys
+from node.crypto.stream import FRAME, Opening, unbox
+from node.encoding import cbor, names
 from node.encoding import fields as f
 from node.encoding.cid import Cid
-from node.errors import Malformed
-from node.objects.signed import Fields, Kind
+from node.errors import Malformed, Unverified
+from node.objects.signed import Fields, Kind, Signed
 from node.units import KIB, MIB, Instant, Key
 
 MAGIC = b"willcall backup 1\n"
@@ -83,6 +85,68 @@ BACKUP: Kind[Header] = Kind(
     fields=_fields,
     signer=lambda header: header.owner,
 )
+
+
+Read = Callable[[int], bytes]
+"""Gives the next so many bytes of a file; fewer only at its end."""
+
+
+def begin(header: bytes) -> bytes:
+    """What stands before the first piece."""
+    return MAGIC + len(header).to_bytes(2, "big") + header
+
+
+def read_header(read: Read) -> Signed[Header]:
+    """The header, from the beginning of a file.
+
+    Raises:
+        Malformed: this is no backup, or one of a newer form.
+    """
+    magic = read(len(MAGIC))
+    if magic != MAGIC:
+        if magic.startswith(MAGIC[:16]):
+            raise Malformed("this backup was made by a newer willcall", next="use that one")
+        raise Malformed("this is no backup of willcall")
+    return BACKUP.decode(read(int.from_bytes(read(2), "big")))
+
+
+def open_records(read: Read, signed: Signed[Header], seed: bytes) -> "Iterator[Record]":
+    """The records behind a header.
+
+    Args:
+        read: goes on where `read_header` ended.
+        signed: the header.
+        seed: what the phrase spells. It must be the owner's in full: anybody can seal something
+            to a recovery key, which is public, but only the owner's node could sign that.
+
+    Raises:
+        Unverified: these words don't open it, or it was changed.
+        Malformed: while the records are read: it was cut short, or is not of its form.
+    """
+    derived, claim = keys.derive(seed), signed.claim
+    mine = (keys.public(derived.signing), keys.public(derived.recovery))
+    if mine != (claim.owner, claim.recovery):
+        raise Unverified(
+            "these words are another owner's: this backup opens with those of "
+            + names.did(claim.owner),
+            reason="other-words",
+        )
+    header = signed.verify()
+    opening = Opening(unbox(header.key, derived.recovery), header.stream)
+    return records(_pieces(read, opening, signed.block))
+
+
+def _pieces(read: Read, opening: Opening, header: bytes) -> Iterator[bytes]:
+    """The plaintext of all pieces; ends with the one that is marked as the last."""
+    last = False
+    while not last:
+        sealed = read(PIECE + FRAME)
+        if len(sealed) < FRAME:
+            raise Malformed("this backup was cut short: its end is missing", next="use another")
+        plaintext, last = opening.piece(sealed, header)
+        yield plaintext
+    if read(1):
+        raise Malformed("this backup goes on behind its end")
 
 
 # --- records ----------------------------------------------------------------------------

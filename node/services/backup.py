@@ -86,7 +86,7 @@ class Backups:
             with closing(await self._freeze()) as frozen:
                 header = self._header(key, sealing.header, made)
                 counter, cutter = Counter(), Cutter()
-                head = backup.MAGIC + len(header).to_bytes(2, "big") + header
+                head = backup.begin(header)
                 size += len(head)
                 yield head
                 async with aclosing(self._records(frozen, counter)) as records:

@@ -334,13 +334,8 @@ def _befriended(tx: Tables, row: Peer, slot: Held | None, name: str | None, now:
         row = meet.taken(row, INTRODUCTION.decode(slot.introduction), now)
     if row.record is None and row.origin is None and slot is not None:
         row = row.but(origin=slot.origin)
-    row = row.but(
-        blocked=False,
-        introduce=True,
-        introduce_at=now,
-        added=row.added or now,
-        poll_at=row.poll_at or now,
-    )
+    row = row.but(blocked=False, introduce=True, introduce_at=now, added=row.added or now)
+    row = peers.on_asked(row, tx.node().lost, now)
     row = petnames.give(tx, row, name)
     row = peers.on_owed(row, now, now)
     tx.peers.put(row)

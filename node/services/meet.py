@@ -123,9 +123,8 @@ def add(tx: Tables, owner: Owner, link: Link, name: str | None, now: Instant) ->
         blocked=False,
         refused=None,
         added=row.added or now,
-        poll_at=row.poll_at or now,
     )
-    row = petnames.give(tx, row, name)
+    row = petnames.give(tx, peers.on_asked(row, tx.node().lost, now), name)
     row = peers.on_owed(row, now, now)
     tx.peers.put(row)
     return row
@@ -308,9 +307,8 @@ def _befriend(tx: Tables, row: Peer, theirs: Introduction, now: Instant) -> Peer
         token=None,
         refused=None,
         added=row.added or now,
-        poll_at=row.poll_at or now,
     )
-    row = petnames.give(tx, row, None)
+    row = petnames.give(tx, peers.on_asked(row, tx.node().lost, now), None)
     return peers.on_owed(row, now, now)
 
 

@@ -113,12 +113,24 @@ def moved(owner: Owner, endpoints: tuple[Endpoint, ...], now: Instant) -> Owner:
     old = record_of(owner).claim
     if old.nodes == endpoints and old.expires - now > RECORD_LIFE // 2:
         return owner
+    return _with_record(owner, old, endpoints, old.seq, now)
+
+
+def renewed(owner: Owner, now: Instant, *, above: int = 0) -> Owner:
+    """The owner with the same record made anew: newer than its own, and than `above`."""
+    old = record_of(owner).claim
+    return _with_record(owner, old, old.nodes, max(old.seq, above), now)
+
+
+def _with_record(
+    owner: Owner, old: Record, endpoints: tuple[Endpoint, ...], seq: int, now: Instant
+) -> Owner:
     new = Record(
         id=old.id,
         sealing=old.sealing,
         recovery=old.recovery,
         nodes=endpoints,
-        seq=max(old.seq + 1, now),
+        seq=max(seq + 1, now),
         issued=now,
         expires=Instant(now + RECORD_LIFE),
         name=old.name,

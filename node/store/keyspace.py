@@ -210,3 +210,8 @@ PINS = Layout(letter=b"N", row=rows.Pin, width=64, key=lambda r: r.owner + r.dig
 BLOCKS = Layout(letter=b"B", row=rows.Block, width=36, key=lambda r: r.cid)
 DRAFTS = Layout(letter=b"F", row=rows.Draft, width=64, key=lambda r: r.owner + r.key)
 TRASH = Layout(letter=b"T", row=rows.Trash, width=36, key=lambda r: r.cid)
+
+LAYOUTS: tuple[Layout[Any], ...] = tuple(
+    each for each in tuple(globals().values()) if isinstance(each, Layout)
+)
+"""Every table: found, not listed, so that none is forgotten where all are looked through."""

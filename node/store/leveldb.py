@@ -46,7 +46,8 @@ into a table, a new manifest and a new log, and without a handle nothing could b
 PATIENCE = 10
 """Seconds a new handle waits for the scans of the old one: they run inside one `work`."""
 
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""What the system says when there is no room."""
 
 
 class LevelDbKv:
@@ -269,7 +270,7 @@ class LevelDbKv:
         number = error.errno if isinstance(error, OSError) else None
         if isinstance(error, plyvel.CorruptionError):
             return _damaged(self._folder, text)
-        if number in _FULL or any(os.strerror(full) in text for full in _FULL):
+        if number in FULL or any(os.strerror(full) in text for full in FULL):
             return DiskFull(
                 f"The disk of the mail store in {self._folder} is full.",
                 next="make room; it goes on by itself",

@@ -5,6 +5,7 @@ They are made by `tests/store/fixtures/make_home.py`, each by its own release, a
 
 import hashlib
 import json
+import socket
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,18 @@ def keep(rows: list[dict[str, Any]], *names: str) -> list[list[Any]]:
     return [[row[name] for name in names] for row in rows]
 
 
+def opened_with(home: Home, token: str) -> tuple[int, Any]:
+    """What the local API answers to `whoami` with a token."""
+    with socket.socket(socket.AF_UNIX) as line, line.makefile("rb") as answer:
+        line.connect(str(home.path / "socket"))
+        line.sendall(
+            f"GET /whoami HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n"
+            "Connection: close\r\n\r\n".encode()
+        )
+        head, _, body = answer.read().partition(b"\r\n\r\n")
+    return int(head.split()[1]), json.loads(body)
+
+
 def test_the_first_release_is_among_them() -> None:
     assert "0.1" in RELEASES
 
@@ -64,6 +77,9 @@ def test_an_old_home_opens_reads_sends_and_receives(folder: Path, release: str, 
         )
         assert home.json("quota") == facts["quota"]
         assert [row["did"] for row in home.json("owner", "list")] == [facts["did"], facts["bob"]]
+        status, who = opened_with(home, facts["token"])
+        assert (status, who["did"]) == (200, facts["did"])
+        assert opened_with(home, "0" * 64)[0] == 403
         for cid, digest in facts["raw"].items():
             assert hashlib.sha256(home.raw(cid)).hexdigest() == digest
         meet(home, carol)
@@ -71,6 +87,11 @@ def test_an_old_home_opens_reads_sends_and_receives(folder: Path, release: str, 
             home.settled(home.send("carol", bytes(size)), "confirmed")
             carol.settled(carol.send("anna", bytes(size)), "confirmed")
         assert len(home.json("inbox")) == len(found) + 2
-        home.stop()
+        done = home.end()
+        places = list(home.path.glob("db.schema-*"))
+        assert done.code == 0
+        assert len(done.err.splitlines()) == len(places)
+        assert all(str(place) in done.err for place in places)
         home.start()
         assert len(home.json("inbox")) == len(found) + 2
+        home.stop()

@@ -14,30 +14,11 @@ from node.errors import WillcallError
 from node.machines import outbox, rows
 from node.store import keyspace
 from node.store.committer import Committed
-from node.store.keyspace import Layout, stop_of
+from node.store.keyspace import LAYOUTS, Layout, stop_of
 from node.store.memory import MemoryFiles, MemoryKv
 from node.store.tables import TableStore, decode
 from node.units import Key
 from tests.fakes.ports import InlineThreads
-
-LAYOUTS: tuple[Layout[Any], ...] = (
-    keyspace.OWNERS,
-    keyspace.TOKENS,
-    keyspace.ACCOUNTS,
-    keyspace.PEERS,
-    keyspace.SENT,
-    keyspace.DELIVERIES,
-    keyspace.ERRANDS,
-    keyspace.MAILS,
-    keyspace.PICKUPS,
-    keyspace.WITHDRAWN,
-    keyspace.HELD,
-    keyspace.INVITES,
-    keyspace.PINS,
-    keyspace.BLOCKS,
-    keyspace.DRAFTS,
-    keyspace.TRASH,
-)
 
 
 def database(disk: MemoryKv) -> TableStore:

@@ -18,9 +18,10 @@ from node.encoding.cid import Cid
 from node.errors import StoreFailed, Unreachable
 from node.machines.rows import Owner, Peer
 from node.objects.record import Endpoint
-from node.ports import Request, Response, Tables
+from node.ports import Request, Response
 from node.services import meet, owners
 from node.services import node as nodes
+from node.services.awaken import awaken
 from node.services.node import Node
 from node.services.submit import Terms
 from node.store.committer import Committed
@@ -279,14 +280,14 @@ class Machine:
         return Audit(self.disk, self.files, self.now(), resting=resting).complaints()
 
     async def restore(self, disk: MemoryKv, files: MemoryFiles, memory: int) -> None:
-        """The machine is off; its disk becomes an old copy, which says so in its polls."""
+        """The machine is off; its disk becomes an old copy, as it was at `memory`, and awakes."""
         self.disk, self.files = disk.copy(), files.copy()
         self.kv = FailingKv(self.disk)
-        lost = (Instant(memory), self.clock.now())
         store = Committed(self.disk, InlineThreads())
         async with trio.open_nursery() as nursery:
             await nursery.start(store.run)
-            await TableStore(store).transact(lambda tx: _forgot(tx, lost))
+            db, now = TableStore(store), self.clock.now()
+            await db.transact(lambda tx: awaken(tx, Instant(memory), now))
             nursery.cancel_scope.cancel()
 
     async def another(self, name: str) -> Owner:
@@ -355,11 +356,6 @@ class Machine:
 
     def now(self) -> Instant:
         return self.clock.now()
-
-
-def _forgot(tx: Tables, lost: tuple[Instant, Instant]) -> None:
-    for row in list(tx.peers.scan()):
-        tx.peers.put(row.but(lost=lost))
 
 
 async def _chunks(content: bytes) -> AsyncGenerator[bytes, None]:
