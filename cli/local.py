@@ -8,6 +8,7 @@ third of the time of a whole command to import. A failed call comes back as the
 import json
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -17,6 +18,10 @@ from node.errors import NotRunning, Refused, Unreachable, WillcallError
 CHUNK = 256 * 1024
 PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~")
 """Bytes that stand for themselves in a target, RFC 3986 §2.3."""
+
+GRACE, STARTING, STEP = 1.5, 10.0, 0.05
+"""Seconds: for a `run` that was given just before (Python starts in a third of one), for a node
+whose process is there and opens its store; and between two looks."""
 
 Progress = Callable[[int], None]
 """Is told how many bytes have left so far."""
@@ -155,13 +160,27 @@ class Local:
         return "Host: localhost\r\n"
 
     def _connected(self) -> socket.socket:
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        """A connection to the node; one that is just starting is waited for."""
+        waited = 0.0
+        while True:
+            try:
+                return _connected(self._home / "socket")
+            except OSError as error:
+                starting = isinstance(error, FileNotFoundError | ConnectionRefusedError)
+                if not starting or waited >= self._patience():
+                    raise self._no_node(error) from error
+            time.sleep(STEP)
+            waited += STEP
+
+    def _patience(self) -> float:
+        """Seconds to wait for the socket: long for who holds the lock, short for who may yet."""
+        if not (self._home / "config.toml").is_file():
+            return 0.0
         try:
-            sock.connect(str(self._home / "socket"))
-        except OSError as error:
-            sock.close()
-            raise self._no_node(error) from error
-        return sock
+            os.kill(int((self._home / "lock").read_text()), 0)
+        except (OSError, ValueError):
+            return GRACE
+        return STARTING
 
     def _no_node(self, error: OSError) -> WillcallError:
         home = self._home
@@ -172,6 +191,16 @@ class Local:
                 f"there is no home in {home}", next="willcall init, then willcall run"
             )
         return NotRunning(f"no node is running for {home}", next="willcall run")
+
+
+def _connected(path: Path) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.connect(str(path))
+    except OSError:
+        sock.close()
+        raise
+    return sock
 
 
 def _sent(

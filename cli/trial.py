@@ -120,7 +120,8 @@ def _meet(anna: Person, ben: Person) -> None:
     invite = anna.command("invite")
     contact = ben.command("contact", "add", invite["link"])
     step(2, f"anna invites ben: {len(invite['link'])} characters, for one person")
-    render.line(f"     {contact['name']} and ben are contacts: {contact['mutual']}")
+    met = "have each other as contacts" if contact["mutual"] else "have NOT met"
+    render.line(f"     {contact['name']} and ben {met}")
 
 
 def _letter() -> bytes:

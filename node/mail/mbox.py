@@ -114,7 +114,10 @@ def _check_size(buffer: bytearray, largest: int) -> None:
         # Its last bytes may be the beginning of the first separator.
         _check_empty(buffer[: -len(_SEPARATOR)])
     if len(buffer) > largest:
-        raise TooLarge(f"a message in this file has more than {largest} bytes")
+        raise TooLarge(
+            f"a message in this file has more than {largest:,} bytes",
+            next="capacity.message in config.toml raises it, up to 1GiB",
+        )
 
 
 def join(messages: Iterable[tuple[Instant, bytes]]) -> Iterator[bytes]:

@@ -1,15 +1,17 @@
 """The client of the local API against a node that answers as it likes."""
 
 import io
+import os
 import socket
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from cli.local import Answered, Local
+from cli.local import GRACE, STARTING, Answered, Local
 from node.errors import NotRunning, Unreachable
 
 Answer = Callable[[bytes], Local]
@@ -111,3 +113,36 @@ def test_no_node(tmp_path: Path) -> None:
     with pytest.raises(NotRunning) as error:
         Local(tmp_path, None).get("status")
     assert error.value.next == "willcall run"
+
+
+def test_a_node_that_is_starting_is_waited_for() -> None:
+    with tempfile.TemporaryDirectory(prefix="wc-") as path:
+        folder = Path(path)
+        (folder / "config.toml").touch()
+        nodes: list[Node] = []
+
+        def start() -> None:
+            time.sleep(0.4)
+            nodes.append(Node(folder))
+            nodes[0].answers(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+        late = threading.Thread(target=start)
+        late.start()
+        assert Local(folder, None).get("status") == {}
+        late.join()
+        nodes[0].close()
+
+
+def test_how_long_a_node_is_waited_for(tmp_path: Path) -> None:
+    local = Local(tmp_path, None)
+    assert local._patience() == 0
+    (tmp_path / "config.toml").touch()
+    assert local._patience() == GRACE
+    for text, seconds in (
+        ("", GRACE),
+        ("x", GRACE),
+        ("999999999", GRACE),
+        (f"{os.getpid()}", STARTING),
+    ):
+        (tmp_path / "lock").write_text(text + "\n")
+        assert local._patience() == seconds
