@@ -138,7 +138,8 @@ class Network(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
         ),
     ] = None
     private: Annotated[
-        bool, _key("whether private addresses (10.0.0.0/8 and such) may be called")
+        bool,
+        _key("whether private addresses (10.0.0.0/8 and such) may be called, or be the origin"),
     ] = False
     ports: Annotated[
         tuple[int, ...], _key("ports that may be called beside 443, 4625 and 8443", _check_ports)
@@ -168,6 +169,23 @@ class Local(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
             restart=True,
         ),
     ] = ()
+
+
+class Tls(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whose certificate callers meet. At a loopback or private origin none: HTTP is plain there."""
+
+    by: Annotated[
+        str,
+        _key(
+            "`own`: made by the node, pinned in records; `files`: given below; `proxy`: in front",
+            _one_of("own", "files", "proxy"),
+            restart=True,
+        ),
+    ] = "own"
+    certificate: Annotated[
+        str | None, _key("PEM file with the whole chain, for `files`", restart=True)
+    ] = None
+    key: Annotated[str | None, _key("PEM file with its key, for `files`", restart=True)] = None
 
 
 class Pickup(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -223,6 +241,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     network: Network = Network()
     local: Local = Local()
+    tls: Tls = Tls()
     pickup: Pickup = Pickup()
     retention: Retention = Retention()
     capacity: Capacity = Capacity()
@@ -233,6 +252,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def origin(self) -> str:
         """Where others reach the node."""
         return self.network.origin or self.network.listen
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether callers speak plain HTTP to the origin: a loopback or private address."""
+        return origins.is_plain(self.origin)
 
     @property
     def ask_over(self) -> ByteCount:
@@ -350,11 +374,9 @@ def problems(text: str) -> list[Problem]:
         at = re.search(r"at line (\d+)", str(error))
         return [Problem(text=str(error), line=int(at[1]) if at else None)]
     where = lines(text)
-    return [
-        Problem(text=said, line=where.get(path))
-        for section, values in tables.items()
-        for path, said in _of_section(section, values)
-    ]
+    said = [each for section, values in tables.items() for each in _of_section(section, values)]
+    found = said or _together(msgspec.convert(tables, Config))
+    return [Problem(text=text, line=where.get(path)) for path, text in found]
 
 
 def check(config: Config) -> None:
@@ -363,6 +385,28 @@ def check(config: Config) -> None:
         for said in _of_value(key, key.value(config)):
             hint = "write host:port" if key.check is _check_origin else "willcall config show"
             raise ConfigBroken(said, next=hint)
+    for _, said in _together(config):
+        raise ConfigBroken(said, next="willcall config show; with init: --origin HOST:PORT")
+
+
+def _together(config: Config) -> Iterator[tuple[str, str]]:
+    """What no key is to blame for alone: its path, and what is wrong."""
+    network, tls, at = config.network, config.tls, config.origin
+    where = "network.origin" if network.origin else "network.listen"
+    if origins.is_unspecified(at):
+        yield where, f"network.origin: {at} can't be called; say under which address others can"
+    if origins.is_private(at) and not network.private:
+        yield where, f"network.origin: {at} is a private address: that needs network.private = true"
+    for word, value in (("certificate", tls.certificate), ("key", tls.key)):
+        if tls.by == "files" and not value:
+            yield "tls.by", f'tls.{word}: tls.by = "files" needs the name of a PEM file'
+        if tls.by != "files" and value:
+            yield f"tls.{word}", f'tls.{word}: only used with tls.by = "files"'
+    if tls.by == "proxy" and not network.trusted_proxies:
+        yield (
+            "tls.by",
+            "tls.by: a proxy needs network.trusted_proxies, or all callers look like one",
+        )
 
 
 def _of_section(section: str, values: Any) -> Iterator[tuple[str, str]]:

@@ -7,11 +7,12 @@ public port; then says ready. Stopping goes the other way round.
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from pathlib import Path
 
+import msgspec
 import trio
 
 from node import config as configs
@@ -28,6 +29,7 @@ from node.server.admission import FOREVER, ServerLimits
 from node.server.door import Door
 from node.server.listen import USUAL, check_free, free_port, open_tcp, open_unix, spread
 from node.server.peer import PeerFace
+from node.server.tls import Tls, TlsListener, keep
 from node.services import node as nodes
 from node.services import owners
 from node.services.node import Node
@@ -59,6 +61,8 @@ class Home:
         self.socket = self.folder / "socket"
         self.db = self.folder / "db"
         self.blocks = self.folder / "blocks"
+        self.certificate = self.folder / "tls-certificate.pem"
+        self.key = self.folder / "tls-key.pem"
 
     def check_length(self) -> None:
         """Raises ConfigBroken when the path is too long for a socket."""
@@ -107,8 +111,7 @@ async def init(home: Home, *, name: str, listen: str | None, at: str | None) -> 
             next="willcall run, or another --home",
         )
     chosen = listen if listen is not None else await free_port(_first(home, at))
-    config = Config(network=configs.Network(listen=chosen, origin=at))
-    configs.check(config)
+    config = _first_config(chosen, at)
     await check_free(chosen)
     if name:
         owners.checked_name(name)
@@ -138,6 +141,14 @@ def _first(home: Home, at: str | None) -> str:
     return USUAL if usual else f"127.0.0.1:{spread(os.fsencode(home.folder))}"
 
 
+def _first_config(listen: str, at: str | None) -> Config:
+    """As asked for; who names a private address as the origin means to call its neighbours too."""
+    config = Config(network=configs.Network(listen=listen, origin=at, private=True))
+    configs.check(config)
+    private = origin.is_private(config.origin)
+    return Config(network=msgspec.structs.replace(config.network, private=private))
+
+
 def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -164,13 +175,18 @@ def _private(path: str, flags: int) -> int:
 
 
 async def _found(home: Home, config: Config, name: str) -> owners.Made:
+    now = SystemClock().now()
+    # Wanted or not: who goes public later has the pin from the first backup on.
+    own = _own(home, config)
+    own.open(now)
+    pin = None if _tls(home, config) is None else own.pin
     async with opened(home) as (db, _):
         return await owners.make(
             db,
             SystemRandomness(),
             name=name,
-            endpoints=(Endpoint(origin=config.origin),),
-            now=SystemClock().now(),
+            endpoints=(Endpoint(origin=config.origin, pin=pin),),
+            now=now,
             quota=config.quota,
             found=True,
         )
@@ -211,6 +227,10 @@ async def run(home: Home, ready: Callable[[str], None]) -> None:
     config = home.load()
     with HomeLock(home.lock):
         home.check_store()
+        tls = _tls(home, config)
+        if tls is not None:
+            tls.open(SystemClock().now())
+            _check_port(config)
         async with opened(home) as (db, files):
             await files.clean()
             async with aclosing(HttpExchange(_allowed(config))) as exchange:
@@ -221,10 +241,34 @@ async def run(home: Home, ready: Callable[[str], None]) -> None:
                     randomness=SystemRandomness(),
                     exchange=exchange,
                     config=config,
+                    pin=None if tls is None else tls.pin,
                     note=log.info,
                 )
-                await node.start((Endpoint(origin=config.origin),))
-                await _serve(home, config, node, ready)
+                await node.start()
+                await _serve(home, config, node, tls, ready)
+
+
+def _own(home: Home, config: Config) -> Tls:
+    """The certificate that lies in the home."""
+    return Tls(home.certificate, home.key, origin.split(config.origin)[0], own=True)
+
+
+def _tls(home: Home, config: Config) -> Tls | None:
+    """The certificate that callers meet; None: they speak plain HTTP, or to a proxy."""
+    if config.is_plain or config.tls.by == "proxy":
+        return None
+    if config.tls.by == "own":
+        return _own(home, config)
+    host, _ = origin.split(config.origin)
+    certificate, key = config.tls.certificate or "", config.tls.key or ""
+    return Tls(home.folder / certificate, home.folder / key, host, own=False)
+
+
+def _check_port(config: Config) -> None:
+    _, port = origin.split(config.origin)
+    if port not in PORTS:
+        ports = ", ".join(map(str, sorted(PORTS)))
+        log.warning("port %d: other nodes call %s only, unless they allow it", port, ports)
 
 
 def _allowed(config: Config) -> Allowed:
@@ -235,15 +279,19 @@ def _allowed(config: Config) -> Allowed:
     )
 
 
-async def _serve(home: Home, config: Config, node: Node, ready: Callable[[str], None]) -> None:
+async def _serve(
+    home: Home, config: Config, node: Node, tls: Tls | None, ready: Callable[[str], None]
+) -> None:
     stop = trio.Event()
     local = open_unix(home.socket)
     try:
         async with trio.open_nursery() as nursery:
             # Last come, first cancelled: the services run until both servers are done.
-            public = await _listen(home, "network.listen", config.network.listen)
+            public = _secured(await _listen(home, "network.listen", config.network.listen), tls)
             remote = await _listen(home, "local.listen", config.local.listen)
             nursery.start_soon(node.run)
+            if tls is not None:
+                nursery.start_soon(keep, tls, SystemClock().now)
             nursery.start_soon(_stop_on_signal, stop)
             async with trio.open_nursery() as servers:
                 serve = partial(_server, stop=stop)
@@ -278,9 +326,13 @@ async def _listen(home: Home, key: str, at: str | None) -> list[trio.SocketListe
         ) from error
 
 
+def _secured(listeners: list[trio.SocketListener], tls: Tls | None) -> Sequence[http1.Listener]:
+    return listeners if tls is None else [TlsListener(each, tls) for each in listeners]
+
+
 async def _server(
     app: App,
-    listeners: list[trio.SocketListener],
+    listeners: Sequence[http1.Listener],
     bounds: ServerLimits,
     *,
     stop: trio.Event,

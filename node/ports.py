@@ -157,6 +157,8 @@ class Request:
     ticket: bytes | None = None
     bad_ticket: bool = False
     """An Authorization header was there and is none of ours: never the same as no header."""
+    greeting: bool = False
+    """Anybody may answer, over TLS too: the answer proves itself, held against `Response.pin`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,6 +169,8 @@ class Response:
     body: bytes = b""
     content_type: str = DAG_CBOR
     headers: tuple[tuple[str, str], ...] = ()
+    pin: bytes | None = None
+    """The SPKI SHA-256 of who answered a greeting. None: it was no TLS."""
 
 
 class Exchange(Protocol):
@@ -178,7 +182,8 @@ class Exchange(Protocol):
         """The answer, of at most `limit` body bytes, within `deadline`.
 
         Raises:
-            Unreachable: no whole answer came (refused, timed out, too large, redirected).
+            Unreachable: no whole answer came (nobody there, timed out, too large, redirected),
+                or not from whom it was to come from (`tls-…`).
         """
         ...
 

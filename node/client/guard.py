@@ -10,7 +10,6 @@ network. Names inside TLS and in `Host` stay what was asked for.
 """
 
 import socket
-import ssl
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -181,7 +180,7 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         """Connects to one of the host's addresses, after all of them were judged.
 
         Raises:
-            Unreachable: guarded, dns, refused or timeout.
+            Unreachable: guarded, dns, no-connection or timeout.
         """
         try:
             answers = await self._resolve(host, port)
@@ -202,7 +201,8 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         except httpcore.ConnectTimeout as error:
             raise Unreachable(f"{where} did not answer in time.", reason="timeout") from error
         except httpcore.ConnectError as error:
-            raise Unreachable(f"{where} takes no connections.", reason="refused") from error
+            text = f"{where} takes no connections."
+            raise Unreachable(text, reason="no-connection") from error
 
     async def connect_unix_socket(
         self,
@@ -216,8 +216,3 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
     async def sleep(self, seconds: float) -> None:
         """Waits, as httpcore asks for between its own retries (we use none)."""
         await trio.sleep(seconds)
-
-
-def roots() -> ssl.SSLContext:
-    """A TLS context that trusts what this system trusts. Costs 30 ms: make one and keep it."""
-    return ssl.create_default_context()

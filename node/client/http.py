@@ -2,7 +2,8 @@
 
 The only module that builds an HTTP client. A peer is not trusted with anything: not with
 redirects, cookies, compression or declared sizes, and not with our time. Where it may
-connect to is decided in `node.client.guard`; what is asked and believed is its callers'.
+connect to is decided in `node.client.guard`, whose certificate is right in
+`node.client.tls`; what is asked and believed is its callers'.
 
 One small pool per peer, because a pool over many idle hosts slows down with each of them
 (41 requests/s at 300). The transport is used without `httpx.AsyncClient`: what that adds
@@ -20,7 +21,8 @@ import httpcore
 import httpx
 import trio
 
-from node.client.guard import Allowed, GuardedBackend, Resolve, resolve, roots
+from node.client.guard import Allowed, GuardedBackend, Resolve, resolve
+from node.client.tls import Contexts, TlsBackend, pin_of
 from node.encoding import names, origin
 from node.errors import Unreachable
 from node.objects.record import Endpoint
@@ -55,7 +57,10 @@ class _Transport(httpx.AsyncHTTPTransport):
     """
 
     def __init__(
-        self, limits: ClientLimits, backend: GuardedBackend, context: ssl.SSLContext | None
+        self,
+        limits: ClientLimits,
+        backend: httpcore.AsyncNetworkBackend,
+        context: ssl.SSLContext | None,
     ) -> None:
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=context,
@@ -101,7 +106,7 @@ class HttpExchange:
         self._limits = limits or ClientLimits()
         self._backend = GuardedBackend(allowed, resolver)
         self._peers: OrderedDict[Endpoint, _Peer] = OrderedDict()
-        self._context: ssl.SSLContext | None = None
+        self._contexts = Contexts()
 
     async def exchange(
         self, endpoint: Endpoint, request: Request, *, limit: ByteCount, deadline: Millis
@@ -113,13 +118,16 @@ class HttpExchange:
             deadline: milliseconds for everything: look-up, connection, TLS and answer.
 
         Raises:
-            Unreachable: no whole answer came; `reason` is refused, timeout, dns, tls,
-                too-large-answer, redirected, compressed, gone-away, guarded or pin-unsupported.
+            Unreachable: no whole answer came; `reason` is no-connection, timeout, dns,
+                too-large-answer, redirected, compressed, gone-away, guarded, or one of
+                `node.client.tls`: tls-pin, tls-expired, tls-early, tls-name, tls-untrusted, tls.
             Malformed: the endpoint's origin is none.
         """
         outgoing = _outgoing(endpoint, request)
         try:
             with trio.fail_after(deadline / SECOND):
+                if request.greeting and not _is_plain(endpoint):
+                    return await self._greeting(endpoint, outgoing, limit)
                 return await self._twice(endpoint, outgoing, limit)
         except trio.TooSlowError as error:
             text = f"{endpoint.origin} did not answer in time."
@@ -129,7 +137,20 @@ class HttpExchange:
         """Closes all connections; running exchanges fail."""
         while self._peers:
             _, peer = self._peers.popitem()
-            await _close(peer)
+            await _close(peer.transport)
+
+    async def _greeting(
+        self, endpoint: Endpoint, outgoing: httpx.Request, limit: ByteCount
+    ) -> Response:
+        """The answer of whoever is there; the connection is used for nothing else."""
+        network = TlsBackend(self._backend, endpoint.origin, None)
+        transport = _Transport(self._limits, network, self._contexts.anybody())
+        try:
+            return await _carried(transport, endpoint, outgoing, limit)
+        except _Stale as error:
+            raise _gone(endpoint) from error
+        finally:
+            await _close(transport)
 
     async def _twice(
         self, endpoint: Endpoint, outgoing: httpx.Request, limit: ByteCount
@@ -143,8 +164,7 @@ class HttpExchange:
         try:
             return await self._once(endpoint, outgoing, limit)
         except _Stale as error:
-            text = f"{endpoint.origin} closed the connection without an answer."
-            raise Unreachable(text, reason="gone-away") from error
+            raise _gone(endpoint) from error
 
     async def _once(
         self, endpoint: Endpoint, outgoing: httpx.Request, limit: ByteCount
@@ -152,19 +172,12 @@ class HttpExchange:
         peer = await self._peer(endpoint)
         peer.using += 1
         try:
-            with _translated(endpoint.origin, begun=False):
-                incoming = await peer.transport.handle_async_request(outgoing)
-            try:
-                with _translated(endpoint.origin, begun=True):
-                    return await _whole(endpoint.origin, outgoing.method, incoming, limit)
-            finally:
-                with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSING):
-                    await incoming.aclose()
+            return await _carried(peer.transport, endpoint, outgoing, limit)
         finally:
             peer.using -= 1
             peer.last = trio.current_time()
             if peer.dropped and not peer.using:
-                await _close(peer)
+                await _close(peer.transport)
 
     async def _peer(self, endpoint: Endpoint) -> _Peer:
         peer = self._peers.get(endpoint)
@@ -194,35 +207,51 @@ class HttpExchange:
             return
         peer.dropped = True
         if not peer.using:
-            await _close(peer)
+            await _close(peer.transport)
 
     def _transport(self, endpoint: Endpoint) -> _Transport:
-        if _is_plain(endpoint.origin):
+        if _is_plain(endpoint):
             return _Transport(self._limits, self._backend, None)
-        if endpoint.pin is not None:
-            # Connecting without looking at the pin would be worse than not connecting.
-            text = f"{endpoint.origin} has a certificate of its own, which is not supported yet."
-            raise Unreachable(text, reason="pin-unsupported")
-        if self._context is None:
-            self._context = roots()
-        return _Transport(self._limits, self._backend, self._context)
+        pinned = endpoint.pin is not None
+        context = self._contexts.anybody() if pinned else self._contexts.roots()
+        network = TlsBackend(self._backend, endpoint.origin, endpoint.pin)
+        return _Transport(self._limits, network, context)
 
 
-async def _close(peer: _Peer) -> None:
+async def _carried(
+    transport: _Transport, endpoint: Endpoint, outgoing: httpx.Request, limit: ByteCount
+) -> Response:
+    with _translated(endpoint.origin, begun=False):
+        incoming = await transport.handle_async_request(outgoing)
+    try:
+        with _translated(endpoint.origin, begun=True):
+            return await _whole(endpoint.origin, outgoing.method, incoming, limit)
+    finally:
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSING):
+            await incoming.aclose()
+
+
+async def _close(transport: _Transport) -> None:
     # Shielded: a pool that is let go half-closed keeps its descriptors until the process ends.
     with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSING):
-        await peer.transport.aclose()
+        await transport.aclose()
 
 
-def _is_plain(where: str) -> bool:
-    return origin.is_loopback(where) or origin.is_private(where)
+def _is_plain(endpoint: Endpoint) -> bool:
+    # A record that carries a pin says TLS, wherever it points to.
+    return origin.is_plain(endpoint.origin) and endpoint.pin is None
+
+
+def _gone(endpoint: Endpoint) -> Unreachable:
+    text = f"{endpoint.origin} closed the connection without an answer."
+    return Unreachable(text, reason="gone-away")
 
 
 def _outgoing(endpoint: Endpoint, request: Request) -> httpx.Request:
     host, port = origin.split(endpoint.origin)
     try:
         url = httpx.URL(
-            scheme="http" if _is_plain(endpoint.origin) else "https",
+            scheme="http" if _is_plain(endpoint) else "https",
             host=host,
             port=port,
             raw_path=request.path.encode("ascii"),
@@ -268,6 +297,7 @@ async def _whole(where: str, method: str, incoming: httpx.Response, limit: ByteC
         body=bytes(body),
         content_type=incoming.headers.get("content-type", ""),
         headers=tuple(incoming.headers.items()),
+        pin=pin_of(incoming.extensions["network_stream"]),
     )
 
 
@@ -281,21 +311,8 @@ def _translated(where: str, *, begun: bool) -> Iterator[None]:
     """Foreign exceptions as ours."""
     try:
         yield
-    except httpx.ConnectError as error:
-        # The guard answers for look-up and connection itself: what is left is the handshake.
-        raise Unreachable(f"No TLS connection to {where}: {_why(error)}.", reason="tls") from error
     except (httpx.RemoteProtocolError, httpx.NetworkError) as error:
         if not begun:
             raise _Stale from error
         text = f"{where} ended the connection in the middle of its answer."
         raise Unreachable(text, reason="gone-away") from error
-
-
-def _why(error: BaseException) -> str:
-    """What the certificate lacks, found among the causes; else that it did not come about."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return cause.verify_message
-        cause = cause.__cause__ or cause.__context__
-    return "the handshake failed"

@@ -111,6 +111,25 @@ def is_domain(host: str) -> bool:
     return True
 
 
+def is_plain(origin: str) -> bool:
+    """Whether one speaks plain HTTP there: a loopback or private address. Spec: 07 §7.1.
+
+    Raises:
+        Malformed: it is no origin.
+    """
+    return is_loopback(origin) or is_private(origin)
+
+
+def is_unspecified(origin: str) -> bool:
+    """Whether it is 0.0.0.0 or [::]: to listen on, not to call.
+
+    Raises:
+        Malformed: it is no origin.
+    """
+    address = _address(split(origin)[0])
+    return address is not None and address.is_unspecified
+
+
 def _is_label(label: str) -> bool:
     # "xn--" alone can't match: a label does not end in a hyphen.
     return _LABEL.fullmatch(label) is not None

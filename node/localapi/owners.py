@@ -5,7 +5,6 @@ from typing import Any
 from node.config import size
 from node.localapi.call import Call, Handler, optional, word
 from node.machines.rows import Token
-from node.objects.record import Endpoint
 from node.ports import Tables
 from node.services import devices, owners, views
 from node.services.node import Node
@@ -56,7 +55,7 @@ class OwnerCalls:
             self._core.db,
             self._core.randomness,
             name=name,
-            endpoints=(Endpoint(origin=config.origin),),
+            endpoints=self._core.endpoints,
             now=self._core.now(),
             quota=quota,
         )

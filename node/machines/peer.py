@@ -4,7 +4,9 @@
                                ▲       └─────▶ silent 1, 2, … (not answered: longer pauses)
                                └── heard from, or something new is owed
 
-A peer that is down costs one attempt, however much waits for it. Spec: 04 §retries.
+A peer that is down costs one attempt, however much waits for it. Where another key than the
+record's is met (`tls-pin`), its node is greeted again before anything else: a newer record there
+may say that the key was replaced. Spec: 04 §retries, 07 §7.1.
 """
 
 from node import limits
@@ -32,16 +34,17 @@ def on_wanted(row: Peer, at: Instant) -> Peer:
 
 def on_answered(row: Peer, next_at: Instant | None) -> Peer:
     """All that was due went out; `next_at` is when the next thing is due (None: nothing)."""
-    made: Peer = row.but(wake_at=next_at, silent=0, silent_since=None)
+    made: Peer = row.but(wake_at=next_at, silent=0, silent_since=None, silent_why=None)
     return made
 
 
-def on_silence(row: Peer, now: Instant, jitter: float) -> Peer:
-    """The peer did not answer."""
-    made: Peer = row.but(
+def on_silence(row: Peer, now: Instant, jitter: float, why: str) -> Peer:
+    """The peer did not answer; `why` is the error's word."""
+    made: Peer = _doubted(row, why).but(
         wake_at=retry.at(now, row.silent, jitter),
         silent=row.silent + 1,
         silent_since=row.silent_since or now,
+        silent_why=why,
     )
     return made
 
@@ -52,10 +55,10 @@ def on_picked(row: Peer, next_at: Instant | None) -> Peer:
     return made
 
 
-def on_pickup_silence(row: Peer, now: Instant, jitter: float) -> Peer:
-    """The peer's node did not serve."""
+def on_pickup_silence(row: Peer, now: Instant, jitter: float, why: str) -> Peer:
+    """The peer's node did not serve; `why` is the error's word."""
     at = retry.at(now, row.pickup_silent, jitter)
-    made: Peer = row.but(pickup_at=at, pickup_silent=row.pickup_silent + 1)
+    made: Peer = _doubted(row, why).but(pickup_at=at, pickup_silent=row.pickup_silent + 1)
     return made
 
 
@@ -107,6 +110,11 @@ def on_not_introduced(row: Peer, why: str, now: Instant, jitter: float) -> Peer:
     """Our introduction was answered with a clock's refusal or nonsense: it is still owed."""
     at = retry.at(now, row.introduce_step, jitter)
     made: Peer = row.but(refused=why, introduce_at=at, introduce_step=row.introduce_step + 1)
+    return made
+
+
+def _doubted(row: Peer, why: str) -> Peer:
+    made: Peer = row.but(greeted=()) if why == "tls-pin" else row
     return made
 
 

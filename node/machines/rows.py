@@ -126,7 +126,8 @@ class Peer(Row, frozen=True, kw_only=True, omit_defaults=True):
         token: the 16 bytes of the invite we came by, until it is answered.
         introduce: our introduction is owed; introduce_at: not before; introduce_step: place in
             the retry schedule.
-        wake_at: when something goes out to it next; silent: attempts unanswered in a row.
+        wake_at: when something goes out to it next; silent: attempts unanswered in a row, since
+            silent_since; silent_why: the word of the last one.
         pickup_at, pickup_silent: the same for pickups from it.
         nudged_at: when held and refused rows were last tried because it was heard from.
         since: the `now` of its last poll answer; poll_at: when to ask next; poll_step: refusals
@@ -156,6 +157,7 @@ class Peer(Row, frozen=True, kw_only=True, omit_defaults=True):
     wake_at: Instant | None = None
     silent: int = 0
     silent_since: Instant | None = None
+    silent_why: str | None = None
     pickup_at: Instant | None = None
     pickup_silent: int = 0
     nudged_at: Instant = Instant(0)

@@ -30,6 +30,8 @@ FOREVER = Millis(2**53)
 class ServerLimits:
     """What one client may take of the server. Each listener can have its own."""
 
+    handshake: Millis = Millis(10 * SECOND)
+    """The whole TLS handshake: three packets, on the worst line."""
     head: Millis = Millis(10 * SECOND)
     """From the first byte of a head to its last: one packet, on the worst line."""
     idle: Millis = Millis(60 * SECOND)

@@ -1,7 +1,7 @@
 """HTTP/1.1 on trio: h11 parses, this file sets the limits, any ASGI 3 application answers.
 
 One connection is one task. What a client can make it wait for has a deadline, what it can
-make it hold has a size:
+make it hold has a size. Where TLS is spoken, a handshake comes first; too slow: closed.
 
     waiting ──head──▶ answering ──answer──▶ waiting …
        │                  │
@@ -165,6 +165,7 @@ class _Connection(Line):
         """Answers requests until one side has enough."""
         try:
             with self.scope:
+                await self._shake_hands()
                 while await self._one():
                     self.wire.start_next_cycle()
                     self._answered = True
@@ -177,6 +178,17 @@ class _Connection(Line):
             # Shielded, or a TLS connection that is cancelled would never say goodbye.
             with trio.move_on_after(seconds(self.house.limits.linger), shield=True):
                 await self.stream.aclose()
+
+    async def _shake_hands(self) -> None:
+        """TLS, where it is spoken: counted like one that waits, and no longer than its deadline."""
+        if not isinstance(self.stream, trio.SSLStream):
+            return
+        self.scope.deadline = trio.current_time() + seconds(self.house.limits.handshake)
+        self._server.newcomers[self] = None
+        try:
+            await self.stream.do_handshake()
+        finally:
+            self._server.newcomers.pop(self, None)
 
     async def _one(self) -> bool:
         """One request; True when the connection can take another."""

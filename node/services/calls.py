@@ -61,11 +61,33 @@ class Calls:
     async def owner(self, at: Endpoint, did: Key) -> Signed[Record]:
         """The record of `did` as its node gives it: signed by that key, listing that origin.
 
+        A greeting, so anybody may answer; what counts is that the record's pin for that origin
+        is the pin of this very connection. A record without pin is asked for again, by the
+        roots.
+
         Raises:
             Unreachable: no answer, or an answer of somebody else.
         """
-        path = f"/v1/owners/{names.z(did)}"
-        response = await self._get(at, path, limits.RECORD)
+        met, signed = await self._greet(at, did)
+        pin = signed.claim.endpoint(at.origin).pin
+        if met == pin:  # both None: neither speaks TLS
+            return signed
+        if pin is not None:
+            raise Unreachable(
+                f"{at.origin} shows another key than the record there says: somebody stands in "
+                "between, or that node is not set up well; nothing was sent",
+                reason="tls-pin",
+            )
+        body = _body(
+            at, await self._get(Endpoint(origin=at.origin), _owner_path(did), limits.RECORD)
+        )
+        if body != signed.block:
+            raise Unreachable(f"{at.origin} changed its record just now", reason="wrong-record")
+        return signed
+
+    async def _greet(self, at: Endpoint, did: Key) -> tuple[bytes | None, Signed[Record]]:
+        """Who answered, and the record that was given."""
+        response = await self._get(at, _owner_path(did), limits.RECORD, greeting=True)
         if response.status == 404:
             raise Answered(f"{at.origin} answers, but knows no {names.did(did)}", reason="not-here")
         body = _body(at, response)
@@ -76,7 +98,7 @@ class Calls:
                 f"the record at {at.origin} is somebody else's, or names another place",
                 reason="wrong-record",
             )
-        return signed
+        return response.pin, signed
 
     async def webfinger(self, handle: Handle) -> Place:
         """Whose key a name at a domain is, as the domain says over TLS.
@@ -151,8 +173,10 @@ class Calls:
         )
         return _body(at, response)
 
-    async def _get(self, at: Endpoint, path: str, limit: int) -> Response:
-        request = Request(method="GET", path=path)
+    async def _get(
+        self, at: Endpoint, path: str, limit: int, *, greeting: bool = False
+    ) -> Response:
+        request = Request(method="GET", path=path, greeting=greeting)
         return await self._exchange.exchange(at, request, limit=ByteCount(limit), deadline=QUICK)
 
 
@@ -163,6 +187,10 @@ class Answered(Unreachable):
     """The node answered, but with a problem, or with nonsense: reached, and no better for it."""
 
     reason = "answered-problem"
+
+
+def _owner_path(did: Key) -> str:
+    return f"/v1/owners/{names.z(did)}"
 
 
 def _body(at: Endpoint, response: Response) -> bytes:

@@ -8,6 +8,7 @@ import trio
 
 from node.config import Config
 from node.machines.rows import Owner
+from node.objects.record import Endpoint
 from node.ports import Clock, Database, Exchange, Files, Randomness, Tables
 from node.units import Instant, Key, Millis
 
@@ -40,6 +41,7 @@ class Core:
     """The ports of one node.
 
     Attributes:
+        endpoints: where others reach this node, for its owners' records.
         outgoing, incoming: rung when something is owed to a peer, or wanted from one.
         arrivals: rung when mail has arrived.
         keeping: files that a task needs though no row does yet; files_lock: held to change it
@@ -55,6 +57,7 @@ class Core:
     randomness: Randomness
     exchange: Exchange
     config: Config
+    endpoints: tuple[Endpoint, ...]
     outgoing: Bell = field(default_factory=Bell)
     incoming: Bell = field(default_factory=Bell)
     arrivals: Bell = field(default_factory=Bell)

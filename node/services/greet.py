@@ -1,7 +1,8 @@
 """Where a peer is called: an origin of its newest record, whose node said so itself.
 
 At an origin that is new to us `GET /v1/owners` comes before anything else: the record there
-must be signed by that key and list that very origin. Spec: 07 §origin, 08.
+must be signed by that key and list that very origin, and its pin be that of the connection.
+Where a pin is not met any more, the place is new again (`machines.peer`). Spec: 07 §7.1, 08.
 """
 
 from collections.abc import Sequence
@@ -100,4 +101,9 @@ class Greeter:
             ]
 
         after = await self._core.db.transact(work)
-        return after, signed.claim.endpoint(at.origin)
+        newest = signed.claim  # of what is told here and what is known: an old pin may be stolen
+        for found in map(known, after):
+            newest = found if found is not None and found.beats(newest) else newest
+        if not newest.lists(at.origin):
+            raise Unreachable(f"a newer record does not name {at.origin}", reason="wrong-record")
+        return after, newest.endpoint(at.origin)

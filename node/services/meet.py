@@ -62,7 +62,7 @@ def link_head(owner: Key, at: str) -> str:
 
 def base(at: str) -> str:
     """Scheme and origin: what a URL at this origin begins with."""
-    scheme = "http" if origin.is_loopback(at) or origin.is_private(at) else "https"
+    scheme = "http" if origin.is_plain(at) else "https"
     return f"{scheme}://{at}"
 
 

@@ -42,14 +42,14 @@ class Node:
     sweeper: Sweeper
     backups: Backups
 
-    async def start(self, endpoints: tuple[Endpoint, ...]) -> None:
+    async def start(self) -> None:
         """What comes first: leftovers of a crash, records that say where we are, polls due."""
         await self.submission.clean()
         now = self.core.now()
 
         def work(tx: Tables) -> None:
             for row in list(tx.owners.scan()):
-                moved = owners.moved(row, endpoints, now)
+                moved = owners.moved(row, self.core.endpoints, now)
                 tx.owners.put(moved)
                 if moved != row:
                     meet.tell_record(tx, moved, now)
@@ -80,6 +80,7 @@ def make(
     randomness: Randomness,
     exchange: Exchange,
     config: Config,
+    pin: bytes | None = None,
     note: Callable[[str], None] = lambda _line: None,
     sweep_every: float = EVERY,
     kept: Kept = tuple,
@@ -87,10 +88,12 @@ def make(
     """The services of one node over these ports.
 
     Args:
+        pin: of the certificate that is met at its origin; None: callers need none.
         sweep_every: seconds between sweeps.
         kept: the small files that belong into a backup.
     """
-    switch = Switch(exchange, config.origin)
+    own = Endpoint(origin=config.origin, pin=pin)
+    switch = Switch(exchange, own)
     core = Core(
         db=db,
         files=files,
@@ -98,6 +101,7 @@ def make(
         randomness=randomness,
         exchange=switch,
         config=config,
+        endpoints=(own,),
         note=note,
     )
     calls, admission = Calls(switch), Admission(core)

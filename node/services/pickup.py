@@ -186,7 +186,7 @@ class Collector:
             for owner in owners:
                 row = tx.peers.get(owner, sender)
                 if row is not None:
-                    tx.peers.put(peers.on_pickup_silence(row, now, jitter))
+                    tx.peers.put(peers.on_pickup_silence(row, now, jitter, error.reason))
 
         self._core.db.apply(work)
         self._core.note(f"pickup from {names.did(sender)[-8:]}: {error.text}")

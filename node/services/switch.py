@@ -1,5 +1,7 @@
 """Calls to one's own node stay in the process: the same call, the same answer, no socket."""
 
+from dataclasses import replace
+
 from node.objects.record import Endpoint
 from node.ports import Exchange, PeerApp, Request, Response
 from node.units import ByteCount, Millis
@@ -13,10 +15,10 @@ class Switch:
 
     Args:
         outside: carries all other calls.
-        own: this node's origin.
+        own: where this node is reached, and by which pin.
     """
 
-    def __init__(self, outside: Exchange, own: str) -> None:
+    def __init__(self, outside: Exchange, own: Endpoint) -> None:
         self._outside, self._own = outside, own
         self.app: PeerApp | None = None
 
@@ -24,6 +26,7 @@ class Switch:
         self, endpoint: Endpoint, request: Request, *, limit: ByteCount, deadline: Millis
     ) -> Response:
         """The answer, from inside or outside."""
-        if endpoint.origin == self._own and self.app is not None:
-            return await self.app.answer(request, OWN)
+        if endpoint.origin == self._own.origin and self.app is not None:
+            answer = await self.app.answer(request, OWN)
+            return replace(answer, pin=self._own.pin) if request.greeting else answer
         return await self._outside.exchange(endpoint, request, limit=limit, deadline=deadline)

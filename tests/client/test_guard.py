@@ -253,7 +253,7 @@ async def test_failures_have_their_own_words() -> None:
     await listener.aclose()
     with pytest.raises(Unreachable) as caught:
         await GuardedBackend(LOCAL, Fickle(["127.0.0.1"])).connect_tcp("gone.invalid", port)
-    assert caught.value.reason == "refused"
+    assert caught.value.reason == "no-connection"
     with pytest.raises(Unreachable) as caught:
         await GuardedBackend(LOCAL, no_such).connect_tcp("gone.invalid", port)
     assert caught.value.reason == "dns"

@@ -7,7 +7,6 @@ port, on the way to the client.
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
@@ -20,13 +19,17 @@ from node.objects.record import Endpoint
 from node.ports import Request, Response
 from node.services.calls import Calls
 from node.units import ByteCount, Key, Millis
-from tests.client.test_tls import HOST, certificate, client, listening
+from tests.client.test_tls import HOST, Shown, client, listening
+from tests.server.certificates import Authority
 
 ANNA = Handle(name="anna", domain=HOST)
 KEY = Key(bytes.fromhex("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"))
 GOOD = webfinger.document(ANNA, KEY, f"https://{HOST}:4625", [])
 
-__all__ = ["certificate"]
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
 
 
 @dataclass
@@ -61,11 +64,12 @@ class Elsewhere:
 
 @asynccontextmanager
 async def asking(
-    certificate: Path, monkeypatch: pytest.MonkeyPatch, answer: Response
+    authority: Authority, monkeypatch: pytest.MonkeyPatch, answer: Response
 ) -> AsyncIterator[tuple[Calls, Domain]]:
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
     domain = Domain(answer)
-    async with listening(certificate, domain) as port, client() as exchange:  # type: ignore[arg-type]
+    tls = Shown(authority.issue(HOST))
+    async with listening(tls, domain) as port, client() as exchange:
         yield Calls(Elsewhere(exchange, port)), domain
 
 
@@ -75,8 +79,10 @@ def jrd(body: bytes, status: int = 200, **headers: str) -> Response:
     )
 
 
-async def test_a_domain_is_asked_once(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with asking(certificate, monkeypatch, jrd(GOOD)) as (calls, domain):
+async def test_a_domain_is_asked_once(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with asking(authority, monkeypatch, jrd(GOOD)) as (calls, domain):
         place = await calls.webfinger(ANNA)
     assert (place.did, place.origin) == (KEY, f"{HOST}:4625")
     assert [path for path, _ in domain.asked] == ["/.well-known/webfinger"]
@@ -95,9 +101,9 @@ async def test_a_domain_is_asked_once(certificate: Path, monkeypatch: pytest.Mon
     ],
 )
 async def test_what_is_not_believed(
-    certificate: Path, monkeypatch: pytest.MonkeyPatch, answer: Response, reason: str
+    authority: Authority, monkeypatch: pytest.MonkeyPatch, answer: Response, reason: str
 ) -> None:
-    async with asking(certificate, monkeypatch, answer) as (calls, domain):
+    async with asking(authority, monkeypatch, answer) as (calls, domain):
         with pytest.raises(Unreachable) as caught:
             await calls.webfinger(ANNA)
     assert caught.value.reason == reason
@@ -105,13 +111,13 @@ async def test_what_is_not_believed(
 
 
 async def test_a_certificate_of_another_name_is_no_domain(
-    certificate: Path, monkeypatch: pytest.MonkeyPatch
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = Handle(name="anna", domain="other.example")
-    async with asking(certificate, monkeypatch, jrd(GOOD)) as (calls, domain):
+    async with asking(authority, monkeypatch, jrd(GOOD)) as (calls, domain):
         with pytest.raises(Unreachable) as caught:
             await calls.webfinger(other)
-    assert caught.value.reason == "tls"
+    assert caught.value.reason == "tls-name"
     assert domain.asked == []
 
 
@@ -120,8 +126,8 @@ async def test_a_certificate_of_another_name_is_no_domain(
     [(jrd(b"", 404), "nobody called anna"), (jrd(GOOD.replace(b'"self"', b'"me"')), "no willcall")],
 )
 async def test_nobody(
-    certificate: Path, monkeypatch: pytest.MonkeyPatch, answer: Response, says: str
+    authority: Authority, monkeypatch: pytest.MonkeyPatch, answer: Response, says: str
 ) -> None:
-    async with asking(certificate, monkeypatch, answer) as (calls, _):
+    async with asking(authority, monkeypatch, answer) as (calls, _):
         with pytest.raises(NoContact, match=says):
             await calls.webfinger(ANNA)

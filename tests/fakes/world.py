@@ -7,7 +7,7 @@ or cuts what it is told to. A node can crash (what was not written is gone) and 
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import msgspec
@@ -72,6 +72,7 @@ class FakeNet:
         to = endpoint.origin
         self.calls.append((source, to, request.path))
         await self._travel(source, to, self.weather.lose_request, deadline)
+        self._meet(endpoint, request)
         answer = await self.deliver(source, to, request)
         if self._random.random() < self.weather.double:
             answer = await self.deliver(source, to, request)
@@ -81,6 +82,15 @@ class FakeNet:
         if len(answer.body) > limit:
             raise Unreachable("too large an answer", reason="too-large-answer")
         return answer
+
+    def _meet(self, endpoint: Endpoint, request: Request) -> None:
+        """TLS, where it is spoken: what a client says to another certificate."""
+        machine = self.machines.get(endpoint.origin)
+        pin = None if machine is None else machine.pin
+        if pin is None or request.greeting or endpoint.pin == pin:
+            return
+        reason = "tls-untrusted" if endpoint.pin is None else "tls-pin"
+        raise Unreachable(f"{endpoint.origin} shows another certificate", reason=reason)
 
     async def _again(self, source: str, to: str, request: Request) -> None:
         """A copy that was on its way all the time; nobody waits for its answer."""
@@ -100,14 +110,14 @@ class FakeNet:
     async def deliver(self, source: str, to: str, request: Request) -> Response:
         machine = self.machines.get(to)
         if machine is None or machine.node is None:
-            raise Unreachable(f"{to} refuses connections", reason="refused")
+            raise Unreachable(f"{to} refuses connections", reason="no-connection")
         life = machine.life
         answer = await machine.node.peers.answer(request, source.rpartition(":")[0])
         if machine.life != life:
             raise Unreachable(f"{to} went away", reason="gone-away")
         for watch in self.watchers:
             watch(source, to, request, answer)
-        return answer
+        return replace(answer, pin=machine.pin) if request.greeting else answer
 
 
 @dataclass
@@ -187,6 +197,7 @@ class Machine:
 
     Attributes:
         disk: what is written; kv: the same, and fails when it is told to.
+        pin: of the certificate it shows; None: it speaks plain HTTP.
         slow: seconds that a write may take at most, before and after it is done.
         sweeps: seconds between sweeps.
     """
@@ -199,6 +210,7 @@ class Machine:
         self.clock, self.randomness = FakeClock(), FakeRandomness(seed)
         self.node: Node | None = None
         self.life = 0
+        self.pin: bytes | None = None
         self.slow, self.sweeps = 0.0, 60.0
         self.notes: list[str] = []
         self._random = random.Random(seed)
@@ -236,10 +248,11 @@ class Machine:
             randomness=self.randomness,
             exchange=_Line(self.net, self.origin),
             config=self.config,
+            pin=self.pin,
             note=self.notes.append,
             sweep_every=self.sweeps,
         )
-        await node.start((Endpoint(origin=self.origin),))
+        await node.start()
         self.node = node
         task_status.started()
         await node.run()
@@ -252,7 +265,7 @@ class Machine:
             db,
             self.randomness,
             name=self.name,
-            endpoints=(Endpoint(origin=self.origin),),
+            endpoints=(Endpoint(origin=self.origin, pin=self.pin),),
             now=self.clock.now(),
             quota=self.config.quota,
             found=True,
@@ -296,7 +309,7 @@ class Machine:
             self.on.core.db,
             self.randomness,
             name=name,
-            endpoints=(Endpoint(origin=self.origin),),
+            endpoints=(Endpoint(origin=self.origin, pin=self.pin),),
             now=self.clock.now(),
             quota=self.config.quota,
         )
@@ -370,11 +383,13 @@ class World:
         self.nursery, self.seed = nursery, seed
         self.net = FakeNet(nursery, seed)
 
-    async def add(self, name: str, *, sweeps: float = 60.0, **options: str) -> Machine:
+    async def add(
+        self, name: str, *, sweeps: float = 60.0, pin: bytes | None = None, **options: str
+    ) -> Machine:
         number = len(self.net.machines) + 1
         config = config_of(f"127.0.0.{number}:4625", **options)
         machine = Machine(self.net, name, config, self.seed * 1000 + number)
-        machine.sweeps = sweeps
+        machine.sweeps, machine.pin = sweeps, pin
         await self.nursery.start(machine.live)
         return machine
 

@@ -65,7 +65,7 @@ def test_what_is_due_later_does_not_press_a_silent_peer() -> None:
 def test_silence_follows_the_schedule() -> None:
     found, now = row(wake_at=NOW), NOW
     for step in range(13):
-        found = peer.on_silence(found, now, 0.0)
+        found = peer.on_silence(found, now, 0.0, "timeout")
         assert found.wake_at == now + limits.RETRIES[min(step, 10)]
         assert (found.silent, found.silent_since) == (step + 1, NOW)
         now = found.wake_at
@@ -77,8 +77,8 @@ def test_silence_follows_the_schedule() -> None:
 def test_pickups_have_their_own_clock() -> None:
     found = peer.on_wanted(row(), NOW)
     assert (found.pickup_at, found.wake_at) == (NOW, None)
-    found = peer.on_pickup_silence(found, NOW, 0.0)
-    found = peer.on_pickup_silence(found, NOW, 0.0)
+    found = peer.on_pickup_silence(found, NOW, 0.0, "timeout")
+    found = peer.on_pickup_silence(found, NOW, 0.0, "timeout")
     assert (found.pickup_silent, found.pickup_at) == (2, at(30 * SECOND))
     assert peer.on_wanted(found, at(5)).pickup_at == at(5)
     assert peer.on_wanted(found, at(5)).pickup_silent == 0

@@ -30,7 +30,10 @@ def some(word: str, size: int = 32) -> bytes:
 
 @dataclass
 class Puppet:
-    """Its node answers calls with its record, its `blocks`, or what `says` holds for a path."""
+    """Its node answers calls with its record, its `blocks`, or what `says` holds for a path.
+
+    `pin` is that of the certificate it shows, whatever its record says.
+    """
 
     world: World
     word: str
@@ -40,6 +43,7 @@ class Puppet:
     heard: list[tuple[str, bytes]] = field(default_factory=list)
     capabilities: dict[Key, bytes] = field(default_factory=dict)
     life: int = 0
+    pin: bytes | None = None
 
     def __post_init__(self) -> None:
         self.keys = keys.derive(some(f"seed/{self.word}"))
