@@ -6,10 +6,9 @@ from typing import Any
 
 import typer
 
-from cli import render
+from cli import phrase, render
 from cli.local import home_of
 from cli.state import STATE
-from node.errors import Usage
 
 NODE = ("did", "origin", "uptime", "stored", "waiting", "held", "quota")
 
@@ -38,18 +37,19 @@ def init(
 ) -> None:
     """Makes a home: keys, a store, a configuration. Asks nothing.
 
-    Example: willcall init --name anna
+    With --recover the owner is who the words say: the same key, with no mail and no contacts.
+    Examples: willcall init --name anna    willcall init --recover --name anna < words.txt
     """
     import trio
 
     from node import daemon
 
-    if recover:
-        raise Usage("recovery from the phrase comes in a later version", reason="not-yet-built")
     home = daemon.Home(home_of(STATE.home))
+    home.check_new()
+    words = phrase.asked() if recover else None
 
-    async def work() -> dict[str, str]:
-        return await daemon.init(home, name=_name(name), listen=listen, at=origin)
+    async def work() -> dict[str, str | None]:
+        return await daemon.init(home, name=_name(name), listen=listen, at=origin, recover=words)
 
     made = trio.run(work)
     if STATE.json:
@@ -59,10 +59,13 @@ def init(
     render.line(f"home:     {made['home']}")
     render.line(f"listens:  {made['listen']}  (reached at {made['origin']})")
     render.line("")
-    render.line("Your recovery phrase. Write it down now: it is shown once and kept nowhere.")
-    words = made["recovery_phrase"].split()
-    for at in range(0, 24, 6):
-        render.line("  " + " ".join(words[at : at + 6]))
+    if made["recovery_phrase"] is None:
+        render.line("You are the same person to your contacts, but this home knows none of them.")
+        render.line("Add each again, by address. They need not do anything; what they sent you in")
+        render.line("the last 14 days comes again.")
+        render.hint("willcall run    (then, in another terminal: willcall contact add ADDRESS)")
+        return
+    phrase.show("Your recovery phrase. Write it down now", made["recovery_phrase"])
     render.hint("willcall run    (then, in another terminal: willcall invite)")
     _say_where_commands_go()
 

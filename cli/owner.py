@@ -2,7 +2,7 @@
 
 import typer
 
-from cli import render
+from cli import phrase, render
 from cli.state import STATE
 
 owners = typer.Typer(
@@ -19,20 +19,24 @@ def register(app: typer.Typer) -> None:
 def add(
     name: str = typer.Argument(...),
     quota: str | None = typer.Option(None, "--quota", metavar="SIZE", help="Like 5GiB."),
+    recover: bool = typer.Option(False, "--recover", help="Read the 24 words from stdin."),
 ) -> None:
     """A new owner with fresh keys; prints the recovery phrase once.
 
-    Example: willcall owner add ben --quota 2GiB
+    With --recover it is who the words say, with no mail and no contacts.
+    Examples: willcall owner add ben --quota 2GiB    willcall owner add ben --recover < words.txt
     """
-    row = STATE.local().post("owners", name=name, quota=quota)
+    words = phrase.asked() if recover else None
+    row = STATE.local().post("owners", name=name, quota=quota, recover=words)
     if STATE.json:
         render.document(row)
         return
     render.line(f"{row['name']}: {row['did']}")
-    render.line("The recovery phrase of this owner. It is shown once and kept nowhere.")
-    words = row["recovery_phrase"].split()
-    for at in range(0, 24, 6):
-        render.line("  " + " ".join(words[at : at + 6]))
+    if row["recovery_phrase"] is None:
+        render.line("The same person as before, but without contacts: add each again by address.")
+        render.hint(f"willcall --owner {row['name']} contact add ADDRESS")
+        return
+    phrase.show("The recovery phrase of this owner", row["recovery_phrase"])
     render.hint(f"willcall --owner {row['name']} invite")
 
 

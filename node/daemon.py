@@ -20,6 +20,7 @@ from node.asgi import App
 from node.client.guard import PORTS, Allowed
 from node.client.http import HttpExchange
 from node.config import Config
+from node.crypto import phrase
 from node.encoding import names, origin
 from node.errors import ConfigBroken, Conflict, Damaged, PortInUse, StoreFailed
 from node.localapi.app import LocalApi
@@ -72,6 +73,15 @@ class Home:
                 next="choose a shorter one with --home",
             )
 
+    def check_new(self) -> None:
+        """Raises Conflict when there is a home already."""
+        self.check_length()
+        if self.config.exists() or self.db.exists():
+            raise Conflict(
+                f"there is a home in {self.folder} already; nothing was changed",
+                next="willcall run, or another --home",
+            )
+
     def check(self) -> None:
         """Raises ConfigBroken unless this is a home."""
         self.check_length()
@@ -97,19 +107,26 @@ class Home:
 # --- init -------------------------------------------------------------------------------
 
 
-async def init(home: Home, *, name: str, listen: str | None, at: str | None) -> dict[str, str]:
+async def init(
+    home: Home, *, name: str, listen: str | None, at: str | None, recover: str | None = None
+) -> dict[str, str | None]:
     """Makes a home with its first owner; the document that `init` prints.
+
+    Args:
+        home: where.
+        name: what others see its owner called.
+        listen: `host:port`; None: the next free port.
+        at: the origin; None: as `listen`.
+        recover: the recovery phrase of an owner that lost its home; None: a new owner.
 
     Raises:
         Conflict: there is one; nothing was changed.
+        Malformed: the phrase is none; nothing was changed.
         PortInUse, Refused, ConfigBroken: nobody can listen there; nothing was made.
     """
-    home.check_length()
-    if home.config.exists() or home.db.exists():
-        raise Conflict(
-            f"there is a home in {home.folder} already; nothing was changed",
-            next="willcall run, or another --home",
-        )
+    home.check_new()
+    if recover is not None:
+        phrase.seed(recover)
     chosen = listen if listen is not None else await free_port(_first(home, at))
     config = _first_config(chosen, at)
     await check_free(chosen)
@@ -118,7 +135,7 @@ async def init(home: Home, *, name: str, listen: str | None, at: str | None) -> 
     os.umask(0o077)
     _make_folder(home.folder)
     with HomeLock(home.lock):
-        made = await _found(home, config, name)
+        made = await _found(home, config, name, recover)
         _write_config(home, config)
     did = names.did(made.owner.owner)
     return {
@@ -174,7 +191,7 @@ def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-async def _found(home: Home, config: Config, name: str) -> owners.Made:
+async def _found(home: Home, config: Config, name: str, recover: str | None) -> owners.Made:
     now = SystemClock().now()
     # Wanted or not: who goes public later has the pin from the first backup on.
     own = _own(home, config)
@@ -189,6 +206,7 @@ async def _found(home: Home, config: Config, name: str) -> owners.Made:
             now=now,
             quota=config.quota,
             found=True,
+            recover=recover,
         )
 
 

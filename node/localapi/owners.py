@@ -58,6 +58,7 @@ class OwnerCalls:
             endpoints=self._core.endpoints,
             now=self._core.now(),
             quota=quota,
+            recover=optional(body, "recover"),
         )
         return views.whoami(made.owner, config.origin) | {
             "quota": quota,

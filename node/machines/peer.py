@@ -93,9 +93,13 @@ def on_asked(row: Peer, lost: tuple[Instant, Instant] | None, now: Instant) -> P
 
 
 def on_poll_answer(row: Peer, now_of_answer: Instant, next_poll: Instant) -> Peer:
-    """The peer answered our poll; the next goes out at `next_poll`, if it is a contact."""
+    """The peer answered our poll; the next goes out at `next_poll`, if it is a contact.
+
+    Who does not know us, or not yet, has not heard what we lost: it is said again.
+    """
     again = None if row.name is None else next_poll
-    made: Peer = row.but(since=now_of_answer, poll_at=again, poll_step=0, lost=None)
+    lost = None if row.met or row.name is None else row.lost
+    made: Peer = row.but(since=now_of_answer, poll_at=again, poll_step=0, lost=lost)
     return made
 
 

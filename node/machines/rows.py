@@ -55,7 +55,8 @@ class Owner(Row, frozen=True, kw_only=True, omit_defaults=True):
     Attributes:
         order: 0 for the first, who is meant when no owner is named.
         signing: the Ed25519 seed; sealing: (X25519 secret, made at), newest first.
-        record: the current address record, a block.
+        record: the current address record, a block; one with a successor is the last.
+        recovered: when it began again from the phrase alone, remembering nothing before.
     """
 
     owner: Key
@@ -66,6 +67,7 @@ class Owner(Row, frozen=True, kw_only=True, omit_defaults=True):
     recovery: Key
     record: bytes
     created: Instant
+    recovered: Instant | None = None
 
 
 class Token(Row, frozen=True, kw_only=True, omit_defaults=True):

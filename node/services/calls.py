@@ -117,13 +117,23 @@ class Calls:
             raise NoContact(f"{handle.domain} knows no willcall address of {handle}", next=_ASK)
         return place
 
-    async def record(self, at: Endpoint, did: Key, block: bytes) -> None:
-        """Tells a contact the newest record of `did`; fine if it knows a newer one already."""
+    async def record(self, at: Endpoint, did: Key, block: bytes) -> Signed[Record] | None:
+        """Tells a contact the newest record of `did`; gives what it knows if that is newer.
+
+        Raises:
+            Unreachable: no usable answer; what it gives is verified, and about `did`.
+        """
         request = Request(method="PUT", path=f"/v1/records/{names.z(did)}", body=block)
         response = await self._exchange.exchange(at, request, limit=limits.RECORD, deadline=QUICK)
-        if response.status not in (204, 409):
+        if response.status == 204 or (response.status == 409 and not response.body):
+            return None
+        if response.status != 409:
             _body(at, response)
             raise Answered(f"{at.origin} answered {response.status} to a record")
+        signed = _read(at, lambda: record.decode(response.body))
+        if _read(at, signed.verify).id != did:
+            raise Unreachable(f"{at.origin} answered with a record of somebody else")
+        return signed
 
     async def block(self, at: Endpoint, name: Cid, ticket: bytes | None) -> bytes:
         """One block, whose hash was checked.

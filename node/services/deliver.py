@@ -19,16 +19,16 @@ from node.encoding import names
 from node.errors import Unreachable, WillcallError
 from node.machines import peer as peers
 from node.machines import retry
-from node.machines.rows import Errand, Peer
+from node.machines.rows import Errand, Owner, Peer
 from node.objects.answer import ACCEPTED, Answer, refused
 from node.objects.receipt import RECEIPT, Receipt
 from node.ports import Tables
-from node.services import greet, meet
+from node.services import greet, meet, owners
 from node.services.admit import Admission
 from node.services.announce import Announcer, Resealed, count_receipt
 from node.services.ask import Asker
 from node.services.calls import Answered, Calls
-from node.services.core import Core
+from node.services.core import Core, the_owner
 from node.services.greet import Greeter, Met
 from node.services.rounds import Rounds, of_the_disk
 from node.units import Instant, Key
@@ -104,7 +104,7 @@ class Deliverer:
             return None
         met = await self._greeter.meet(speaker, row)
         if met.peer.introduce:
-            met = await self._introduce(met)
+            met = await self._introduce(await self._begun_again(met))
         await self._receipts(met)
         await self._retractions(met)
         await self._records(met)
@@ -205,11 +205,41 @@ class Deliverer:
         if not owed:
             return
         try:
-            await self._calls.record(met.at, met.owner.owner, met.owner.record)
+            await self._tell(met)
         except Answered as error:
             self._told(owed, refused(error.reason))
         else:
             self._told(owed, ACCEPTED)
+
+    async def _begun_again(self, met: Met) -> Met:
+        """An owner that began again may know less of itself than its contacts do."""
+        if met.owner.recovered is None or met.peer.introduce_at > self._core.now():
+            return met
+        try:
+            return replace(met, owner=await self._tell(met))
+        except Answered:
+            return met  # the introduction carries the same record
+
+    async def _tell(self, met: Met) -> Owner:
+        """Tells our record; the owner, with a newer record if a newer one was known there."""
+        me, now = met.owner.owner, self._core.now()
+        theirs = await self._calls.record(met.at, me, met.owner.record)
+        if theirs is None:
+            return met.owner
+        newer = theirs.block
+
+        def work(tx: Tables) -> Owner:
+            before = the_owner(tx, me)
+            after = owners.outdone(before, newer, now)
+            if after != before:
+                tx.owners.put(after)
+                meet.tell_record(tx, after, now)
+                began = (owners.forgotten(tx, me) or (0, 0))[1]
+                if theirs.claim.issued > began:
+                    tx.put_node(tx.node().but(rival=now))
+            return after
+
+        return await self._core.db.transact(work)
 
     def _told(self, owed: Sequence[Errand], answer: Answer) -> None:
         now, jitter = self._core.now(), self._core.jitter()

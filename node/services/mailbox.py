@@ -16,7 +16,7 @@ from node.mail.scan import Scan, scan
 from node.objects import content, message, notification
 from node.objects.introduction import INTRODUCTION
 from node.ports import Tables
-from node.services import arrive, hear, ledger, meet, petnames, ring
+from node.services import arrive, hear, ledger, meet, owners, petnames, ring
 from node.services.core import Core
 from node.units import Instant, Key
 
@@ -335,7 +335,7 @@ def _befriended(tx: Tables, row: Peer, slot: Held | None, name: str | None, now:
     if row.record is None and row.origin is None and slot is not None:
         row = row.but(origin=slot.origin)
     row = row.but(blocked=False, introduce=True, introduce_at=now, added=row.added or now)
-    row = peers.on_asked(row, tx.node().lost, now)
+    row = peers.on_asked(row, owners.forgotten(tx, row.owner), now)
     row = petnames.give(tx, row, name)
     row = peers.on_owed(row, now, now)
     tx.peers.put(row)

@@ -20,7 +20,7 @@ from node.objects.introduction import INTRODUCTION, Introduction
 from node.objects.record import Record
 from node.objects.signed import Signed
 from node.ports import Tables
-from node.services import petnames, ring
+from node.services import owners, petnames, ring
 from node.services.core import Core
 from node.units import Instant, Key
 
@@ -124,7 +124,7 @@ def add(tx: Tables, owner: Owner, link: Link, name: str | None, now: Instant) ->
         refused=None,
         added=row.added or now,
     )
-    row = petnames.give(tx, peers.on_asked(row, tx.node().lost, now), name)
+    row = petnames.give(tx, peers.on_asked(row, owners.forgotten(tx, row.owner), now), name)
     row = peers.on_owed(row, now, now)
     tx.peers.put(row)
     return row
@@ -308,7 +308,7 @@ def _befriend(tx: Tables, row: Peer, theirs: Introduction, now: Instant) -> Peer
         refused=None,
         added=row.added or now,
     )
-    row = petnames.give(tx, peers.on_asked(row, tx.node().lost, now), None)
+    row = petnames.give(tx, peers.on_asked(row, owners.forgotten(tx, row.owner), now), None)
     return peers.on_owed(row, now, now)
 
 

@@ -1,7 +1,9 @@
 """Owners: keys and records; and the node's own secrets."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
+from node import limits
 from node.crypto import keys, phrase
 from node.encoding import names, text
 from node.errors import Conflict, Malformed, NoContact, Usage
@@ -11,7 +13,7 @@ from node.objects import record
 from node.objects.record import Endpoint, Record
 from node.objects.signed import Signed
 from node.ports import Database, Randomness, Tables
-from node.units import DAY, Instant
+from node.units import DAY, Instant, Key
 
 RECORD_LIFE = 365 * DAY
 """A record says to look again within a year; an older one stays valid until replaced."""
@@ -19,10 +21,10 @@ RECORD_LIFE = 365 * DAY
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Made:
-    """A new owner, and the 24 words that are shown once and kept nowhere."""
+    """A new owner, and the 24 words that are shown once and kept nowhere; None: recovered."""
 
     owner: Owner
-    phrase: str
+    phrase: str | None
 
 
 def found_node(tx: Tables, randomness: Randomness) -> None:
@@ -46,8 +48,9 @@ async def make(
     now: Instant,
     quota: int,
     found: bool = False,
+    recover: str | None = None,
 ) -> Made:
-    """A new owner with fresh keys, durable when it returns.
+    """A new owner with fresh keys, or one that begins again; durable when it returns.
 
     Args:
         db: the store.
@@ -57,10 +60,15 @@ async def make(
         now: the clock.
         quota: bytes.
         found: also give the store its node row (`init`).
+        recover: the phrase of an owner that lost its home.
+
+    Raises:
+        Malformed: the phrase is none.
+        Conflict: the name is taken, or this owner is here; nothing was changed.
     """
     if name:
         text.check_name(name)
-    seed = randomness.bytes(32)
+    seed = randomness.bytes(32) if recover is None else phrase.seed(recover)
     derived = keys.derive(seed)
 
     def work(tx: Tables) -> Owner:
@@ -70,12 +78,20 @@ async def make(
         if any(row.name == name for row in tx.owners.scan()):
             raise Conflict(f"there is an owner {name!r} already; nothing was changed")
         owner = _owner(derived, name, endpoints, node.owners, now)
+        here = tx.owners.get(owner.owner)
+        if here is not None:
+            raise Conflict(
+                f"the owner of this phrase is here already: {here.name or names.did(here.owner)}"
+            )
+        if recover is not None:
+            owner = owner.but(recovered=now)
         tx.owners.put(owner)
         tx.accounts.put(fresh_account(owner.owner, quota))
         tx.put_node(node.but(owners=node.owners + 1))
         return owner
 
-    return Made(owner=await db.transact(work), phrase=phrase.words(seed))
+    owner = await db.transact(work)
+    return Made(owner=owner, phrase=phrase.words(seed) if recover is None else None)
 
 
 def _owner(
@@ -111,37 +127,71 @@ def record_of(owner: Owner) -> Signed[Record]:
 def moved(owner: Owner, endpoints: tuple[Endpoint, ...], now: Instant) -> Owner:
     """The owner with a record that says where the node is now (unchanged: the same row)."""
     old = record_of(owner).claim
+    if old.successor is not None:
+        return owner
     if old.nodes == endpoints and old.expires - now > RECORD_LIFE // 2:
         return owner
-    return _with_record(owner, old, endpoints, old.seq, now)
+    return renewed(owner, now, nodes=endpoints)
 
 
-def renewed(owner: Owner, now: Instant, *, above: int = 0) -> Owner:
-    """The owner with the same record made anew: newer than its own, and than `above`."""
+def renewed(owner: Owner, now: Instant, *, above: int = 0, **changes: Any) -> Owner:
+    """The owner with a newer record.
+
+    Args:
+        owner: whose.
+        now: the clock.
+        above: a `seq` that somebody knows of, to be beaten as well.
+        changes: fields of the record.
+    """
     old = record_of(owner).claim
-    return _with_record(owner, old, old.nodes, max(old.seq, above), now)
-
-
-def _with_record(
-    owner: Owner, old: Record, endpoints: tuple[Endpoint, ...], seq: int, now: Instant
-) -> Owner:
-    new = Record(
-        id=old.id,
-        sealing=old.sealing,
-        recovery=old.recovery,
-        nodes=endpoints,
-        seq=max(seq + 1, now),
+    new = replace(
+        old,
+        seq=max(old.seq + 1, above + 1, now),
         issued=now,
         expires=Instant(now + RECORD_LIFE),
-        name=old.name,
+        **changes,
     )
     changed: Owner = owner.but(record=record.sign(new, owner.signing))
     return changed
 
 
+def forgotten(tx: Tables, owner: Key) -> tuple[Instant, Instant] | None:
+    """What an owner must say to whom it asks for the first time.
+
+    Returns:
+        Until when it remembers (0: it began again from the phrase alone), and since when again;
+        None: it remembers all.
+    """
+    row, lost = tx.owners.get(owner), tx.node().lost
+    if row is None or row.recovered is None:
+        return lost
+    return Instant(0), row.recovered if lost is None else max(row.recovered, lost[1])
+
+
 def called(tx: Tables, name: str) -> Owner | None:
     """The owner of that name; None: there is none."""
     return next((row for row in tx.owners.scan() if row.name == name), None)
+
+
+def outdone(owner: Owner, block: bytes, now: Instant) -> Owner:
+    """Somebody knows another record of this owner, from before it began again, or a final one.
+
+    Args:
+        owner: as it is here.
+        block: a verified record of the same key.
+        now: the clock.
+
+    Returns:
+        The owner with a record that beats it, or with that one where nothing can; the same
+        owner if its own is newer.
+    """
+    ours, theirs = record_of(owner).claim, record.decode(block).claim
+    if ours.successor is not None or not theirs.beats(ours):
+        return owner
+    if theirs.successor is not None:
+        final: Owner = owner.but(record=block)
+        return final
+    return owner if theirs.seq >= limits.INTEGER else renewed(owner, now, above=theirs.seq)
 
 
 def find(tx: Tables, name: str | None) -> Owner:

@@ -198,6 +198,7 @@ class Machine:
     Attributes:
         disk: what is written; kv: the same, and fails when it is told to.
         pin: of the certificate it shows; None: it speaks plain HTTP.
+        phrase: the first owner's 24 words; recover: those it begins again from.
         slow: seconds that a write may take at most, before and after it is done.
         sweeps: seconds between sweeps.
     """
@@ -213,6 +214,8 @@ class Machine:
         self.pin: bytes | None = None
         self.slow, self.sweeps = 0.0, 60.0
         self.notes: list[str] = []
+        self.phrase: str | None = None
+        self.recover: str | None = None
         self._random = random.Random(seed)
         self._scope: trio.CancelScope | None = None
         self._over = trio.Event()
@@ -261,7 +264,7 @@ class Machine:
         return self.disk.get(b"!node") is not None
 
     async def _found(self, db: TableStore) -> None:
-        await owners.make(
+        made = await owners.make(
             db,
             self.randomness,
             name=self.name,
@@ -269,7 +272,9 @@ class Machine:
             now=self.clock.now(),
             quota=self.config.quota,
             found=True,
+            recover=self.recover,
         )
+        self.phrase = made.phrase or self.recover
 
     def crash(self) -> None:
         """Everything that is not on the disk is gone."""
@@ -392,6 +397,17 @@ class World:
         machine.sweeps, machine.pin = sweeps, pin
         await self.nursery.start(machine.live)
         return machine
+
+    async def again(self, machine: Machine) -> Machine:
+        """The machine, which is off, is gone for good; its owner begins again with the phrase."""
+        number = len(self.net.machines) + 1
+        self.net.machines[f"gone {machine.origin}"] = self.net.machines.pop(machine.origin)
+        network = msgspec.structs.replace(machine.config.network, listen=f"127.0.0.{number}:4625")
+        config = msgspec.structs.replace(machine.config, network=network)
+        made = Machine(self.net, machine.name, config, self.seed * 1000 + number)
+        made.recover, made.clock = machine.phrase, machine.clock
+        await self.nursery.start(made.live)
+        return made
 
     async def back(self, machine: Machine) -> None:
         await machine.gone()
