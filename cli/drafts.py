@@ -186,7 +186,8 @@ def _sent(local: Local, path: Path, wait: float | None) -> None:
     try:
         letter = _parsed(path)
         if letter.owner:
-            local = Local(home_of(STATE.home), letter.owner)
+            STATE.owner = letter.owner
+            local = STATE.local()
         row = composing.send(local, letter)
     except WillcallError as error:
         error.text += f"; the draft is kept: {path}"
@@ -202,6 +203,7 @@ def _sent(local: Local, path: Path, wait: float | None) -> None:
 
 
 def _folder() -> Path:
+    """Where drafts are: here, even where the node is on another machine."""
     return home_of(STATE.home) / "drafts"
 
 
@@ -225,7 +227,7 @@ def _new(letter: "Letter") -> Path:
 
     text, folder = print_draft(letter).encode("utf-8", "replace"), _folder()
     try:
-        folder.mkdir(mode=0o700, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for path in _free(folder):
             try:
                 number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

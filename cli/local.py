@@ -11,7 +11,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, Protocol
 
 from node.errors import NotRunning, Refused, Unreachable, WillcallError
 
@@ -22,6 +22,15 @@ PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234567
 GRACE, STARTING, STEP = 1.5, 10.0, 0.05
 """Seconds: for a `run` that was given just before (Python starts in a third of one), for a node
 whose process is there and opens its store; and between two looks."""
+
+
+class Readable(Protocol):
+    """What is sent piece by piece."""
+
+    def read(self, size: int, /) -> bytes:
+        """The next bytes, about `size`; none at the end."""
+        ...
+
 
 Progress = Callable[[int], None]
 """Is told how many bytes have left so far."""
@@ -105,7 +114,7 @@ class Local:
         self,
         word: str,
         query: dict[str, Any],
-        data: bytes | IO[bytes],
+        data: "bytes | Readable",
         size: int,
         progress: Progress | None = None,
     ) -> Any:
@@ -121,16 +130,16 @@ class Local:
                 "the node's answer makes no sense", next="willcall version"
             ) from error
 
-    def stream(self, *words: str) -> Iterator[bytes]:
+    def stream(self, *words: str, **query: Any) -> Iterator[bytes]:
         """The bytes of an answer, piece by piece; an error before the first of them."""
-        return self._call("GET", words, {})
+        return self._call("GET", words, query)
 
     def _call(
         self,
         method: str,
         words: tuple[str, ...],
         query: dict[str, Any],
-        data: bytes | IO[bytes] = b"",
+        data: "bytes | Readable" = b"",
         size: int | None = None,
         progress: Progress | None = None,
     ) -> Iterator[bytes]:
@@ -204,7 +213,7 @@ def _connected(path: Path) -> socket.socket:
 
 
 def _sent(
-    sock: socket.socket, head: bytes, data: bytes | IO[bytes], progress: Progress | None
+    sock: socket.socket, head: bytes, data: "bytes | Readable", progress: Progress | None
 ) -> None:
     """Sends a request; the node may refuse in the middle of the body, and its answer says why."""
     try:

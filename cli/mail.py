@@ -11,6 +11,9 @@ from cli.local import Local
 from cli.state import STATE
 from node.errors import Usage, WillcallError
 
+CLAIMED = 40
+"""Characters of an imported message's From field in the list."""
+
 
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
@@ -54,7 +57,7 @@ def _table(rows: list[dict[str, Any]]) -> None:
             (
                 str(row["n"]),
                 row["state"],
-                row["from"],
+                _from(row),
                 render.size(row["size"]),
                 render.when(row["received"]),
                 _subject(row),
@@ -72,6 +75,14 @@ def _subject(row: dict[str, Any]) -> str:
     return row["subject"] or "(no subject)"
 
 
+def _from(row: dict[str, Any]) -> str:
+    """Who sent it; what an imported message claims is marked as that."""
+    if not row.get("imported"):
+        return str(row["from"])
+    claimed = row["from"] or "nobody"
+    return f"{claimed if len(claimed) <= CLAIMED else claimed[: CLAIMED - 1] + '…'} (imported)"
+
+
 def _watch(local: Local) -> None:
     rows = local.get("inbox", limit=1)
     last = rows[-1]["n"] if rows else 0
@@ -81,7 +92,7 @@ def _watch(local: Local) -> None:
             if STATE.json:
                 render.document(row)
             else:
-                render.line(f"{row['n']}  {row['from']}  {_subject(row)}")
+                render.line(f"{row['n']}  {_from(row)}  {_subject(row)}")
             sys.stdout.flush()
 
 
@@ -157,7 +168,10 @@ def _show(local: Local, ref: str, content: bytes) -> None:
         return
     try:
         row = local.get("mail", ref)
-        render.line(f"From: {row['from']}  ({row['did']})")
+        if row.get("imported"):
+            render.line("Imported: nobody's key vouches for what it says")
+        else:
+            render.line(f"From: {row['from']}  ({row['did']})")
     except WillcallError:
         pass  # one's own sent message has no sender but oneself
     for name, value in shown["headers"]:

@@ -13,7 +13,20 @@ from typing import NoReturn
 import typer
 from typer.exceptions import Abort, TyperException
 
-from cli import contact, drafts, home, login, mail, owner, sending, sent, settings, stranger
+from cli import (
+    contact,
+    drafts,
+    exporting,
+    home,
+    importing,
+    login,
+    mail,
+    owner,
+    sending,
+    sent,
+    settings,
+    stranger,
+)
 from cli.state import STATE
 from node.errors import Usage, WillcallError
 
@@ -22,7 +35,7 @@ TAKES_VALUE = {
     "-m", "--message", "--subject", "-s", "--to", "--attach", "--raw", "--mbox", "--keep",
     "--wait", "--as", "--valid", "--name", "--listen", "--origin", "--limit", "--before",
     "--quota", "--save", "--by", "--device", "--revoke", "--token",
-    "--cc", "--bcc",
+    "--cc", "--bcc", "--maildir", "--format",
 }  # fmt: skip
 """Options whose next word is their value, whatever it looks like."""
 
@@ -37,7 +50,20 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for part in (home, login, contact, sending, drafts, sent, mail, stranger, owner, settings):
+for part in (
+    home,
+    login,
+    contact,
+    sending,
+    drafts,
+    sent,
+    mail,
+    exporting,
+    importing,
+    stranger,
+    owner,
+    settings,
+):
     part.register(app)
 
 

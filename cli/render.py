@@ -49,6 +49,33 @@ def patience(text: str) -> Iterator[None]:
         timer.cancel()
 
 
+@contextlib.contextmanager
+def counting(text: Callable[[], str]) -> Iterator[None]:
+    """Says every second how far it is, on one line: on a terminal only."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    import threading
+
+    over, told = threading.Event(), threading.Event()
+
+    def tell() -> None:
+        while not over.wait(1.0):
+            told.set()
+            sys.stderr.write(f"\r  {text()}")
+            sys.stderr.flush()
+
+    thread = threading.Thread(target=tell, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+        if told.is_set():
+            sys.stderr.write("\n")
+
+
 def progress(total: int) -> Callable[[int], None] | None:
     """Counts a large upload on one line of standard error, on a terminal only."""
     if total < LARGE or not sys.stderr.isatty():
@@ -117,6 +144,7 @@ def message(row: dict[str, Any]) -> None:
     """A sent message with its deliveries."""
     subject = row.get("subject") or "(no subject)"
     line(f"{row['message']}")
-    line(f"  {subject}  {size(row['size'])}  {when(row.get('created'))}")
+    imported = "  (imported)" if row.get("imported") else ""
+    line(f"  {subject}  {size(row['size'])}  {when(row.get('created'))}{imported}")
     for each in row["deliveries"]:
         line("  " + delivery(each, row.get("keep_until")))

@@ -173,6 +173,8 @@ def _has_person() -> bool:
 
 def _sender(local: Local, ref: str) -> str:
     row = local.get("mail", ref)
+    if row["did"] is None:
+        raise Usage("this was imported: nobody is known to have sent it", next="--to NAME")
     return str(row["did"])
 
 

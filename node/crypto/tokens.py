@@ -62,6 +62,20 @@ def proof(token: bytes, sender: bytes, to: bytes, issued: int) -> bytes:
     return hmac.digest(token, message, "sha256")
 
 
+def import_key(secret: bytes, owner: bytes, digest: bytes) -> bytes:
+    """K of mail that was imported, 32 bytes: the same content gives the same message.
+
+    One K never seals two contents, and without the secret nobody can tell from a message's
+    name which content it has.
+
+    Args:
+        secret: the node's ticket key.
+        owner: public key of the owner who imports it.
+        digest: SHA-256 of the content, 32 bytes.
+    """
+    return hmac.digest(secret, b"willcall/v1/import\0" + owner + digest, "sha256")
+
+
 def equal(a: bytes, b: bytes) -> bool:
     """Whether two secrets are the same, in a time that does not depend on where they differ."""
     return hmac.compare_digest(a, b)

@@ -18,6 +18,7 @@ from node.errors import Absent, NoToken, Refused, WillcallError
 from node.localapi.call import Answer, Call, Handler
 from node.localapi.contacts import ContactCalls
 from node.localapi.mail import MailCalls
+from node.localapi.moving import MovingCalls
 from node.localapi.owners import OwnerCalls
 from node.localapi.rights import admin_only
 from node.localapi.sending import SendingCalls
@@ -39,7 +40,13 @@ class LocalApi:
 
     def __init__(self, node: Node, *, trusted: bool = True) -> None:
         self._node, self._trusted = node, trusted
-        parts = (ContactCalls(node), SendingCalls(node), MailCalls(node), OwnerCalls(node))
+        parts = (
+            ContactCalls(node),
+            SendingCalls(node),
+            MailCalls(node),
+            OwnerCalls(node),
+            MovingCalls(node),
+        )
         self._table: dict[str, Handler] = {}
         for part in parts:
             self._table |= part.table

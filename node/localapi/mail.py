@@ -4,10 +4,9 @@ from typing import Any
 
 import trio
 
-from node.errors import Absent, NotYet
+from node.errors import NotYet
 from node.localapi.call import Call, Handler, texts, word
 from node.machines.rows import Mail, Owner, Sent
-from node.ports import Tables
 from node.services import mailbox
 from node.services.mailbox import Contents, Mailbox
 from node.services.node import Node
@@ -52,17 +51,8 @@ class MailCalls:
         return self._contents.read(self._find_any(call))
 
     def _find_any(self, call: Call) -> Mail | Sent:
-        me, ref = call.owner.owner, word(call)
-
-        def work(tx: Tables) -> Mail | Sent:
-            try:
-                return mailbox.find_mail(tx, me, ref)
-            except Absent:
-                if ref.isdigit():
-                    raise
-                return mailbox.find_sent(tx, me, ref)
-
-        return self._core.db.read(work)
+        ref = word(call)
+        return self._core.db.read(lambda tx: mailbox.find_any(tx, call.owner.owner, ref))
 
     async def _read(self, call: Call) -> Any:
         """The owner has looked at it."""

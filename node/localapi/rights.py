@@ -42,6 +42,8 @@ RIGHTS: Final[dict[str, str]] = {
     "POST read": OWNER,
     "POST fetch": OWNER,
     "POST delete": OWNER,
+    "GET export": OWNER,
+    "POST import": OWNER,
 }
 
 

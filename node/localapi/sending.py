@@ -268,7 +268,7 @@ async def _split(chunks: AsyncIterator[bytes], largest: int) -> AsyncIterator[by
     """Messages of an mbox that arrives in pieces."""
     splitter = mbox.Splitter(largest=largest)
     async for chunk in chunks:
-        for content in splitter.feed(chunk):
-            yield content
-    for content in splitter.end():
-        yield content
+        for message in splitter.feed(chunk):
+            yield message.content
+    for message in splitter.end():
+        yield message.content

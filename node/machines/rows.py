@@ -188,6 +188,7 @@ class Sent(Row, frozen=True, kw_only=True, omit_defaults=True):
         grace_until: blocks stay at least so long.
         keep_sent: overrides the configuration; None: as configured.
         scanned, subject: what the scan found, once somebody looked.
+        imported: it was sent elsewhere: there is no delivery of it.
     """
 
     owner: Key
@@ -206,6 +207,7 @@ class Sent(Row, frozen=True, kw_only=True, omit_defaults=True):
     scanned: bool = False
     subject: str | None = None
     recipients: int = 0
+    imported: bool = False
 
 
 class Attempt(Row, frozen=True, kw_only=True, omit_defaults=True):
@@ -280,6 +282,8 @@ class Mail(Row, frozen=True, kw_only=True, omit_defaults=True):
         keep_until: until when it waits at its sender (waiting only).
         missed: it was deleted and had never been here: no receipt will say that it was.
         scanned, subject, date: what the scan found, once somebody looked.
+        imported: it came from a file; its owner sealed it, and nobody's key vouches for it.
+        claimed: its From field, of an imported one.
     """
 
     owner: Key
@@ -297,6 +301,8 @@ class Mail(Row, frozen=True, kw_only=True, omit_defaults=True):
     scanned: bool = False
     subject: str | None = None
     date: Instant | None = None
+    imported: bool = False
+    claimed: str | None = None
 
 
 class Pickup(Row, frozen=True, kw_only=True, omit_defaults=True):

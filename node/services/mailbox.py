@@ -80,6 +80,20 @@ def find_sent(tx: Tables, owner: Key, ref: str) -> Sent:
     raise Absent(f"there is no sent message {ref[:80]}", next="willcall sent")
 
 
+def find_any(tx: Tables, owner: Key, ref: str) -> Mail | Sent:
+    """A message of the inbox, else one that was sent; the inbox's error where it is neither."""
+    try:
+        return find_mail(tx, owner, ref)
+    except Absent:
+        if ref.isdigit():
+            raise
+        try:
+            return find_sent(tx, owner, ref)
+        except Absent:
+            pass
+        raise
+
+
 def find_held(tx: Tables, owner: Key, ref: str) -> Held:
     """Something held, by CID of its message or by did.
 
@@ -136,8 +150,8 @@ class Contents:
     async def scanned(self, row: Sent | Mail) -> Scan:
         """Subject and date: from the row, or from the first bytes, which are then noted."""
         if row.scanned:
-            date = row.date if isinstance(row, Mail) else None
-            return Scan(subject=row.subject, date=date, sender=None, message_id=None)
+            date, sender = (row.date, row.claimed) if isinstance(row, Mail) else (None, None)
+            return Scan(subject=row.subject, date=date, sender=sender, message_id=None)
         try:
             stream = self.read(row)
             found = scan(await anext(stream))
@@ -156,7 +170,10 @@ def _note_scan(tx: Tables, row: Sent | Mail, found: Scan) -> None:
         return
     mail = tx.mails.get(row.owner, row.n)
     if mail is not None and mail.stored:
-        tx.mails.put(mail.but(scanned=True, subject=found.subject, date=found.date))
+        claimed = found.sender if mail.imported else None
+        tx.mails.put(
+            mail.but(scanned=True, subject=found.subject, date=found.date, claimed=claimed)
+        )
 
 
 # --- actions ----------------------------------------------------------------------------
@@ -203,16 +220,31 @@ class Mailbox:
         await self._core.db.transact(work)
         self._core.incoming.ring()
 
-    async def delete(self, owner: Owner, refs: list[str]) -> list[int]:
-        """Deletes messages from the inbox; their numbers. All, or none where one is absent."""
+    async def delete(self, owner: Owner, refs: list[str]) -> list[int | str]:
+        """Deletes messages from the inbox, and imported ones from sent mail.
+
+        Gives their numbers, or CIDs. All, or none where one is absent.
+
+        Raises:
+            Refused: it was sent from here; its sender's part is to keep it.
+        """
         now = self._core.now()
 
-        def work(tx: Tables) -> list[int]:
-            rows = {row.n: row for row in (find_mail(tx, owner.owner, ref) for ref in refs)}
-            for row in rows.values():
-                _delete(tx, row)
+        def work(tx: Tables) -> list[int | str]:
+            found = [find_any(tx, owner.owner, ref) for ref in refs]
+            mails = {row.n: row for row in found if isinstance(row, Mail)}
+            sents = {cids.show(row.message): row for row in found if isinstance(row, Sent)}
+            for mail in mails.values():
+                _delete(tx, mail)
+            for sent in sents.values():
+                if not sent.imported:
+                    raise Refused(
+                        "this was sent from here: its bytes go by themselves",
+                        next='retention.sent = "drop" in config.toml; willcall retract CID',
+                    )
+                ledger.settle(tx, sent.but(keep_sent=False), now, keep_sent=False)
             arrive.make_room(tx, owner.owner, now)
-            return sorted(rows)
+            return [*sorted(mails), *sents]
 
         numbers = await self._core.db.transact(work)
         self._core.incoming.ring()
@@ -312,7 +344,8 @@ def _delete(tx: Tables, row: Mail) -> None:
     if wanted is not None:
         tx.pickups.delete(wanted)
     missed = not inbox.was_here(row)
-    tx.mails.put(row.but(state="deleted", stored=0, parts=(), key=b"", subject=None, missed=missed))
+    forgotten = {"key": b"", "subject": None, "claimed": None}
+    tx.mails.put(row.but(state="deleted", stored=0, parts=(), missed=missed, **forgotten))
 
 
 def _take(tx: Tables, slot: Held, now: Instant) -> None:

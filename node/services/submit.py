@@ -5,7 +5,7 @@ The key K of a message is written with what it encrypts (small mail: one transac
 before it (large mail: a draft, whose files a crash leaves behind are removed at start).
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -41,7 +41,9 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Sealed:
+class Sealed:
+    """A message that is sealed and not stored yet: its root, and the parts it names."""
+
     message: Cid
     key: bytes
     root: bytes
@@ -50,6 +52,7 @@ class _Sealed:
 
     @property
     def stored(self) -> int:
+        """Bytes of all its blocks."""
         return len(self.root) + sum(part.size for part in self.parts)
 
 
@@ -93,10 +96,10 @@ class Submission:
                 next="capacity.message in config.toml raises it, up to 1GiB",
             )
 
-    def _seal(self, owner: Owner, plain: bytes, now: Instant) -> _Sealed:
+    def _seal(self, owner: Owner, plain: bytes, now: Instant) -> Sealed:
         key = self._core.randomness.bytes(32)
         root = content.seal_body(key, owner.owner, now, plain, owner.signing)
-        return _Sealed(message=cids.of_object(root), key=key, root=root, size=len(plain))
+        return Sealed(message=cids.of_object(root), key=key, root=root, size=len(plain))
 
     async def large(
         self, owner: Owner, chunks: AsyncIterator[bytes], size: int, terms: Terms
@@ -115,23 +118,47 @@ class Submission:
         """
         self._check(terms, ())
         self.check_size(size)
-        now = self._core.now()
-        draft = Draft(owner=owner.owner, key=self._core.randomness.bytes(32))
-        self._core.drafting.add(draft.key)
+
+        def enter(tx: Tables, sealed: Sealed) -> None:
+            self._enter(tx, owner, [sealed], terms, self._core.now())
+
+        key, now = self._core.randomness.bytes(32), self._core.now()
+        message = await self.in_parts(owner, key, chunks, size, now, enter)
+        self._core.outgoing.ring()
+        return message
+
+    async def in_parts(
+        self,
+        owner: Owner,
+        key: bytes,
+        chunks: AsyncIterator[bytes],
+        size: int,
+        created: Instant,
+        enter: Callable[[Tables, Sealed], None],
+    ) -> Cid:
+        """Seals content into parts in constant memory; `enter` writes the rows it belongs to.
+
+        Args:
+            owner: the author.
+            key: K; no other task uses it at the same time.
+            chunks: the content in pieces of any length, `size` bytes in all.
+            size: bytes; more than fit into a root.
+            created: what the root says of its time.
+            enter: runs in the transaction that makes the parts needed; may raise.
+        """
+        draft = Draft(owner=owner.owner, key=key)
+        self._core.drafting.add(key)
         try:
             await self._begin(draft, size)
             parts = await self._write_parts(owner, draft, chunks, size)
-            root = content.seal_root(draft.key, owner.owner, now, size, parts, owner.signing)
+            root = content.seal_root(key, owner.owner, created, size, parts, owner.signing)
             message = cids.of_object(root)
-            sealed = _Sealed(
-                message=message, key=draft.key, root=root, size=size, parts=tuple(parts)
-            )
-            await self._core.db.transact(lambda tx: self._finish(tx, owner, draft, sealed, terms))
+            sealed = Sealed(message=message, key=key, root=root, size=size, parts=tuple(parts))
+            await self._core.db.transact(lambda tx: self._finish(tx, draft, sealed, enter))
         finally:
-            self._core.drafting.discard(draft.key)
+            self._core.drafting.discard(key)
             # After `_finish` there is no draft any more, and this does nothing.
             self._core.db.apply(lambda tx: arrive.abandon(tx, draft))
-        self._core.outgoing.ring()
         return message
 
     async def _begin(self, draft: Draft, size: int) -> None:
@@ -157,14 +184,14 @@ class Submission:
         return parts
 
     def _finish(
-        self, tx: Tables, owner: Owner, draft: Draft, sealed: _Sealed, terms: Terms
+        self, tx: Tables, draft: Draft, sealed: Sealed, enter: Callable[[Tables, Sealed], None]
     ) -> None:
-        ledger.check_room(ledger.account(tx, owner.owner), sealed.stored)
+        ledger.check_room(ledger.account(tx, draft.owner), sealed.stored)
         tx.drafts.delete(draft)
-        self._enter(tx, owner, [sealed], terms, self._core.now())
+        enter(tx, sealed)
 
     def _enter(
-        self, tx: Tables, owner: Owner, sealed: Sequence[_Sealed], terms: Terms, now: Instant
+        self, tx: Tables, owner: Owner, sealed: Sequence[Sealed], terms: Terms, now: Instant
     ) -> None:
         """Blocks, message rows, delivery rows, quota and the peers' clocks, together."""
         secret = tx.node().ticket
@@ -184,7 +211,7 @@ class Submission:
         for to in terms.to:
             ledger.owe(tx, owner.owner, to, now, now)
 
-    def _put_blocks(self, tx: Tables, owner: Owner, message: Cid, sealed: _Sealed) -> None:
+    def _put_blocks(self, tx: Tables, owner: Owner, message: Cid, sealed: Sealed) -> None:
         by = owner.owner
         for part in sealed.parts:
             tx.blocks.add(part.cid, part.size, None, author=by, message=message)
@@ -201,7 +228,7 @@ class Submission:
 
 
 def _sent(
-    owner: Owner, message: Cid, order: int, sealed: _Sealed, terms: Terms, now: Instant
+    owner: Owner, message: Cid, order: int, sealed: Sealed, terms: Terms, now: Instant
 ) -> Sent:
     return Sent(
         owner=owner.owner,

@@ -138,9 +138,9 @@ class Views:
             "subject": found.subject,
             "size": row.size,
             "created": time(row.created),
-            "keep_until": time(row.keep_until),
+            "keep_until": None if row.imported else time(row.keep_until),
             "deliveries": self._core.db.read(work),
-        }
+        } | ({"imported": True} if row.imported else {})
 
     async def sent_list(
         self, owner: Key, *, only_open: bool, limit: int | None, before: Sent | None
@@ -154,7 +154,9 @@ class Views:
                 until=None if before is None else before.order - 1,
                 reverse=True,
             )
-            return list(islice(rows, limit))
+            # Imported mail that was deleted was never sent from here: there is nothing to tell.
+            shown = (row for row in rows if not (row.imported and row.charge == "gone"))
+            return list(islice(shown, limit))
 
         rows = self._core.db.read(work)
         return [await self.sent(row, attempts=False) for row in rows]
@@ -175,18 +177,19 @@ class Views:
     async def mail(self, row: Mail) -> Document:
         """One message of the inbox."""
         found = await self.contents.scanned(row)
+        who = self._core.db.read(lambda tx: name_of(tx, row.owner, row.sender))
         return {
             "n": row.n,
             "message": cids.show(row.message),
-            "from": self._core.db.read(lambda tx: name_of(tx, row.owner, row.sender)),
-            "did": names.did(row.sender),
+            "from": found.sender if row.imported else who,
+            "did": None if row.imported else names.did(row.sender),
             "subject": found.subject,
             "date": time(found.date),
             "received": time(row.received),
             "size": row.size,
             "state": row.state,
             "keep_until": time(row.keep_until),
-        }
+        } | ({"imported": True} if row.imported else {})
 
     def held(self, owner: Key) -> list[Document]:
         """What strangers have pending: facts, not text."""
@@ -221,6 +224,7 @@ class Views:
             "waiting": count(lambda tx: tx.pickups.scan(me)),
             "held": account.ring,
             "quota": self.quota(owner),
+            "largest": int(self._core.config.message),
         }
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.errors import Malformed, TooLarge
-from node.mail.mbox import join, split
+from node.mail.mbox import DIALECTS, Splitter, join, moment, sniff, split, write
 from node.units import Instant
 
 LINES = [
@@ -119,3 +119,134 @@ def test_archive_splits_as_its_index_says(corpus: Path, size: int) -> None:
         assert [sha256(message).hexdigest() for message in messages] == [row[3] for row in rows]
         times = [Instant(int(row[4]) * 1000) for row in rows]
         assert b"".join(join(zip(times, messages, strict=True))) == file
+
+
+@given(st.lists(st.sampled_from([*LINES, b"Fro", b"m x"])), st.integers(1, 12), st.booleans())
+def test_writing_in_pieces_is_writing_at_once(lines: list[bytes], size: int, ended: bool) -> None:
+    content = b"\n".join(lines) + b"\n" * ended
+    pieces = b"".join(write(Instant(0), chunked(content, size)))
+    assert pieces == b"".join(join([(Instant(0), content)]))
+    assert list(split([pieces])) == [
+        content if content.endswith(b"\n") or not content else content + b"\n"
+    ]
+
+
+def test_a_line_of_quotes_takes_no_memory() -> None:
+    longest = max(len(piece) for piece in write(Instant(0), [b">" * 1000] * 1000))
+    assert longest <= 1001
+
+
+# --- dialects ---------------------------------------------------------------------------
+
+ODD = b"From a\nSubject: x\n\n>From b\n>>From c\n\n"
+
+
+@pytest.mark.parametrize(
+    ("dialect", "body"),
+    [
+        ("mboxrd", b"From b\n>From c\n"),
+        ("mboxo", b"From b\n>>From c\n"),
+        ("mboxcl2", b">From b\n>>From c\n"),
+    ],
+)
+def test_what_a_mark_means(dialect: str, body: bytes) -> None:
+    assert list(split([ODD], dialect=dialect)) == [b"Subject: x\n\n" + body]
+
+
+def counted(body: bytes, length: int | None = None, line: bytes = b"\n") -> bytes:
+    length = len(body) if length is None else length
+    head = b"From a@b Thu Jan  2 12:00:29 2020\nSubject: x\nContent-Length: %d\n" % length
+    return (head + b"\n").replace(b"\n", line) + body
+
+
+BODIES = [b"", b"x\n", b"a\nFrom b\nc\n", b"no end", b"\n\nFrom x y\n\n", b"From \n"]
+
+
+@pytest.mark.parametrize("line", [b"\n", b"\r\n"])
+@pytest.mark.parametrize("after", [b"\n", b"", b"\n\n"])
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_lengths_are_believed_where_they_lead_to_a_separator(
+    line: bytes, after: bytes, size: int
+) -> None:
+    bodies = [body for body in BODIES if after or body.endswith(b"\n")]
+    file = b"".join(counted(body, line=line) + (after or b"") for body in bodies)
+    got = list(split(chunked(file, size), dialect="mboxcl2"))
+    assert [content.partition(line * 2)[2] for content in got] == bodies
+    assert sniff(file) == "mboxcl2"
+
+
+@pytest.mark.parametrize("length", [0, 2, 1_000, 10**11])
+@pytest.mark.parametrize("size", [1, 1000])
+def test_a_wrong_length_is_not(length: int, size: int) -> None:
+    file = counted(b"a\nb\n", length) + b"\n" + counted(b"c\n") + b"\n"
+    got = list(split(chunked(file, size), dialect="mboxcl2"))
+    assert [content.partition(b"\n\n")[2] for content in got] == [b"a\nb\n", b"c\n"]
+    assert sniff(file) == "mboxrd"
+
+
+@pytest.mark.parametrize(
+    "file",
+    [b"", b"\n", b"no mbox", ODD, b"From mboxrd@z x\nContent-Length: 2\n\nx\n\nFrom a\n"],
+)
+def test_nothing_is_guessed(file: bytes) -> None:
+    assert sniff(file) == "mboxrd"
+
+
+@given(
+    st.lists(st.sampled_from([b"From a\n", b"\n", b"Content-Length: 3\n", b"x\n"])),
+    st.integers(1, 9),
+)
+def test_dialects_take_anything(lines: list[bytes], size: int) -> None:
+    file = b"".join(lines)
+    for dialect in DIALECTS:
+        try:
+            got = list(split(chunked(file, size), dialect=dialect))
+            assert got == list(split([file], dialect=dialect))
+        except Malformed:
+            assert not file.startswith(b"From ")
+    sniff(file)
+
+
+@pytest.mark.parametrize(
+    ("separator", "millis"),
+    [
+        (b"From mboxrd@z Thu Jan  2 12:00:29 2020", 1577966429000),
+        (b"From a b Thu Jan  2 12:00 2020", 1577966400000),
+        (b"From a Thu Jan 02 12:00:29 +0100 2020 remote from x", 1577966429000),
+        (b"From a Thu Jan  2 12:00:60 UTC 2020", 1577966459000),
+        (b"From a Fri Jan  1 00:00:00 1960", 0),
+        (b"From a", None),
+        (b"From a Thu Foo  2 12:00:29 2020", None),
+        (b"From a Thu Feb 31 12:00:29 2020", None),
+    ],
+)
+def test_when_it_came(separator: bytes, millis: int | None) -> None:
+    assert moment(separator) == millis
+
+
+def test_separators_come_along() -> None:
+    splitter = Splitter()
+    got = [*splitter.feed(b"From a b\r\nx\r\n\r\nFrom c"), *splitter.end()]
+    assert got == [(b"From a b", b"x\r\n"), (b"From c", b"")]
+
+
+@pytest.mark.corpus
+def test_an_mbox_with_lengths(corpus: Path) -> None:
+    found = 0
+    for path in (corpus / "parser-torture" / "mimekit").rglob("*"):
+        if (
+            path.is_file()
+            and b"\nContent-Length:" in (data := path.read_bytes())
+            and data[:5] == b"From "
+        ):
+            messages = list(split([data], dialect=sniff(data[: 1 << 20])))
+            found += len(messages)
+            if sniff(data[: 1 << 20]) == "mboxcl2":
+                for message in messages:
+                    stated = [
+                        w
+                        for w in message.partition(b"\n\n")[0].split(b"\n")
+                        if b"Content-Length" in w
+                    ]
+                    assert int(stated[0].split(b":")[1]) == len(message.partition(b"\n\n")[2])
+    assert found
