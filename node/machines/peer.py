@@ -34,7 +34,14 @@ def on_wanted(row: Peer, at: Instant) -> Peer:
 
 def on_answered(row: Peer, next_at: Instant | None) -> Peer:
     """All that was due went out; `next_at` is when the next thing is due (None: nothing)."""
-    made: Peer = row.but(wake_at=next_at, silent=0, silent_since=None, silent_why=None)
+    made: Peer = row.but(
+        wake_at=next_at,
+        silent=0,
+        silent_since=None,
+        silent_why=None,
+        # Reached where its record says: what somebody else said of a place is over.
+        origin=row.origin if row.record is None else None,
+    )
     return made
 
 

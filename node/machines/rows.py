@@ -122,8 +122,9 @@ class Peer(Row, frozen=True, kw_only=True, omit_defaults=True):
     Attributes:
         name: the owner's own word for the peer; None: not a contact.
         record: its newest verified record, a block; None: not known yet.
-        origin: where it was said to be, until a record says so.
+        origin: where it was said to be, until its node, or a record, has said so.
         capability: what it gave us to show; theirs to us is computed, never stored.
+        written: the owner wrote to it by address: its introduction is as good as invited.
         met: it has answered our introduction, or introduced itself: both have the row.
         token: the 16 bytes of the invite we came by, until it is answered.
         introduce: our introduction is owed; introduce_at: not before; introduce_step: place in
@@ -151,6 +152,7 @@ class Peer(Row, frozen=True, kw_only=True, omit_defaults=True):
     record: bytes | None = None
     origin: str | None = None
     capability: bytes | None = None
+    written: bool = False
     met: bool = False
     token: bytes | None = None
     introduce: bool = False

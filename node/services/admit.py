@@ -144,8 +144,9 @@ class _Desk:
             return refused("not-here") if holds else HELD
         peer = self._tx.peers.get(item.to, item.sender)
         lane = Lane.CONTACT if item.sender == item.to else inbox.lane(peer, holds)
-        if lane is Lane.CONTACT:
+        if lane is Lane.CONTACT or (peer is not None and not peer.blocked):
             self._touched.add((item.to, item.sender))
+        if lane is Lane.CONTACT:
             return self._contact(owner, item)
         if peer is None or not peer.blocked:
             # A stranger's item must stand alone: it is kept with its proof.

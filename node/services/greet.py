@@ -6,6 +6,7 @@ Where a pin is not met any more, the place is new again (`machines.peer`). Spec:
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -69,6 +70,7 @@ class Greeter:
             own = _read(owner.record)
             at = own.endpoint(self._core.config.origin)
             return Met(owner=owner, peer=row, record=own, at=at)
+        row = await self._moved(row)
         aim = place(row)
         if aim is None:
             raise Unreachable("it is not known where to reach this address", reason="no-origin")
@@ -76,6 +78,15 @@ class Greeter:
         found = known(row)
         assert found is not None, "whoever was greeted has told its record"
         return Met(owner=owner, peer=row, record=found, at=at)
+
+    async def _moved(self, row: Peer) -> Peer:
+        """The row, after a place was greeted that only a link has named: is the contact there?"""
+        found = known(row)
+        if found is None or row.origin is None or found.lists(row.origin):
+            return row
+        with suppress(Unreachable):  # then where the record says; not there either: both again
+            (row,), _ = await self.greeted([row], Endpoint(origin=row.origin))
+        return row
 
     async def greeted(self, rows: Sequence[Peer], at: Endpoint) -> tuple[list[Peer], Endpoint]:
         """The same peers and place, when that node has said that this key lives there.

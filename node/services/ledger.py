@@ -90,7 +90,7 @@ def owe(tx: Tables, owner: Key, to: Key, at: Instant, now: Instant) -> Peer:
 def heard(tx: Tables, owner: Key, sender: Key, now: Instant) -> None:
     """A verified object of `sender` came for `owner`: what waited for a sign of life goes on."""
     row = tx.peers.get(owner, sender)
-    if row is None:
+    if row is None or row.blocked:
         return
     after, nudge = peers.on_heard(row, now)
     if nudge and _nudge(tx, owner, sender, now):

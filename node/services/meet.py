@@ -20,7 +20,7 @@ from node.objects.introduction import INTRODUCTION, Introduction
 from node.objects.record import Record
 from node.objects.signed import Signed
 from node.ports import Tables
-from node.services import owners, petnames, ring
+from node.services import ledger, owners, petnames, ring
 from node.services.core import Core
 from node.units import Instant, Key
 
@@ -114,7 +114,7 @@ def add(tx: Tables, owner: Owner, link: Link, name: str | None, now: Instant) ->
         raise Usage("this is your own address", next="pass it on to somebody else")
     row = tx.peers.get(owner.owner, link.did) or Peer(owner=owner.owner, did=link.did)
     if row.met and row.name is not None and not row.blocked:
-        return row
+        return _look_there(tx, row, link.origin, now)
     row = row.but(
         origin=link.origin,
         token=link.token or row.token,
@@ -140,16 +140,25 @@ def tell_record(tx: Tables, owner: Owner, now: Instant) -> None:
             tx.peers.put(peers.on_owed(row, now, now))
 
 
+def _look_there(tx: Tables, row: Peer, origin: str, now: Instant) -> Peer:
+    """A contact that may have moved: the place is greeted, and believed if it knows the key."""
+    if row.record is None or record.decode(row.record).claim.lists(origin):
+        return row
+    row = peers.on_owed(row.but(origin=origin), now, now)
+    tx.peers.put(row)
+    return row
+
+
 def written_to(tx: Tables, owner: Owner, link: Link, now: Instant) -> Peer:
     """The row of somebody who is written to by address without being a contact."""
     row = tx.peers.get(owner.owner, link.did)
     if row is None:
-        row = Peer(owner=owner.owner, did=link.did, origin=link.origin)
-        tx.peers.put(row)
-    elif row.record is None and row.origin != link.origin:
+        row = Peer(owner=owner.owner, did=link.did)
+    if row.record is None:
         row = row.but(origin=link.origin)
-        tx.peers.put(row)
-    return row
+    made: Peer = row.but(written=True)
+    tx.peers.put(made)
+    return made
 
 
 def block(tx: Tables, row: Peer) -> Peer:
@@ -172,15 +181,16 @@ def unblock(tx: Tables, row: Peer, now: Instant) -> Peer:
 
 
 def remove(tx: Tables, row: Peer) -> None:
-    """Not a contact any more; what is still owed to it keeps its row."""
+    """Not a contact any more; what is under way to it or from it keeps its row."""
     owed = any(True for _ in tx.deliveries.by("open", row.owner, row.did))
     owed = owed or any(True for _ in tx.errands.by("due", row.owner, row.did))
-    if not owed:
+    if not owed and not any(True for _ in tx.pickups.scan(row.owner, row.did)):
         tx.peers.delete(row)
         return
     tx.peers.put(
         row.but(
             name=None,
+            written=False,
             provisional=False,
             met=False,
             capability=None,
@@ -278,6 +288,7 @@ def _complete(tx: Tables, row: Peer, signed: Signed[Introduction], now: Instant)
     if theirs.sender != row.did or theirs.to != row.owner or known is None:
         return False
     tx.peers.put(_befriend(tx, row, theirs, now))
+    ledger.heard(tx, row.owner, row.did, now)
     return True
 
 
@@ -340,11 +351,13 @@ class Introductions:
         if theirs.issued > now + limits.CLOCK_SKEW:
             return refused("clock")
         row = None if owner is None else tx.peers.get(claim.to, claim.sender)
-        if owner is None or row is None or row.blocked:
-            if owner is not None and row is None:
-                ring.introduction(tx, theirs, signed.block, source, now)
-            return HELD
-        return self._accept(tx, owner, row, theirs, now)
+        if owner is not None and row is not None and not row.blocked:
+            if row.name is not None or row.written:
+                return self._accept(tx, owner, row, theirs, now)
+            ledger.heard(tx, claim.to, claim.sender, now)
+        if owner is not None and (row is None or not row.blocked):
+            ring.introduction(tx, theirs, signed.block, source, now)
+        return HELD
 
     def _invited(
         self, tx: Tables, owner: Owner | None, signed: Signed[Introduction], now: Instant
@@ -379,6 +392,7 @@ class Introductions:
             return ACCEPTED
         befriended = _befriend(tx, row, theirs, now)
         tx.peers.put(befriended)
+        ledger.heard(tx, row.owner, row.did, now)
         ring.drop_introduction(tx, row.owner, row.did)
         ours = introduction(owner, befriended, tx.node().capability, now)
         self._core.outgoing.ring()

@@ -1,17 +1,21 @@
 """Invites and introductions: how keys meet, and who is kept out."""
 
 import pytest
+import trio
 
 from node.crypto import tokens
+from node.encoding import cid as cids
 from node.encoding import names
 from node.machines.rows import Peer
 from node.objects import answer
 from node.objects.answer import Answer
+from node.ports import Response, Tables
 from node.services import meet
 from node.services.mailbox import Mailbox
 from node.units import DAY
 from tests.fakes.world import Machine, until, world
 from tests.services.puppet import Puppet, some
+from tests.services.test_delivery import key_of
 
 
 def contact(machine: Machine, name: str) -> Peer | None:
@@ -196,3 +200,124 @@ async def test_a_lost_answer_is_made_up_for(autojump_clock: object) -> None:
         await until(lambda: ben.notes != [], 600)
         w.net.weather.cut.clear()
         await until(lambda: (row := ben.peer(anna.owner().owner)) is not None and row.met, 600)
+
+
+# --- moves, removals, and who counts as heard ---------------------------------------------
+
+
+async def test_a_link_to_a_new_place_of_a_contact_is_looked_at(autojump_clock: object) -> None:
+    """Both moved while the other was away: only the link says where to go."""
+    async with world() as w:
+        anna, ben = await w.add("anna"), await w.add("ben")
+        await w.friends(anna, ben)
+        await trio.sleep(60)
+        await w.off(ben)
+        w.move(ben, "127.0.0.77:4625")
+        w.net.weather.cut.add((ben.origin, anna.origin))
+        await w.back(ben)
+        message = await anna.send([key_of(ben)], b"hello")
+        await trio.sleep(3 * 86_400)
+        assert anna.state(message, key_of(ben)) == "stored"
+        w.net.weather.cut.clear()
+        await anna.join(await ben.invite())
+        await until(lambda: anna.state(message, key_of(ben)) == "confirmed", 30)
+
+
+async def test_a_link_to_where_a_contact_is_not_does_no_harm(autojump_clock: object) -> None:
+    async with world() as w:
+        anna, ben = await w.add("anna"), await w.add("ben")
+        await w.friends(anna, ben)
+        await trio.sleep(60)
+        link = (await ben.invite()).replace(ben.origin, "127.0.0.99:4625")
+        w.net.calls.clear()
+        await anna.join(link)
+        message = await anna.send([key_of(ben)], b"hello")
+        await until(lambda: anna.state(message, key_of(ben)) == "confirmed", 60)
+        await trio.sleep(86_400)
+        assert sum(to == "127.0.0.99:4625" for _, to, _ in w.net.calls) <= 2
+
+
+async def test_mail_of_a_contact_that_was_removed_still_comes(autojump_clock: object) -> None:
+    """What was accepted is accepted: its pickups end before its row does."""
+    async with world() as w:
+        anna, ben = await w.add("anna"), await w.add("ben")
+        await w.friends(anna, ben)
+        await trio.sleep(60)
+        del w.net.machines[anna.origin]
+        message = await anna.send([key_of(ben)], b"hello")
+        await until(lambda: anna.state(message, key_of(ben)) == "notified", 60)
+        row = ben.peer(key_of(anna))
+        assert row is not None
+        await ben.on.core.db.transact(lambda tx: meet.remove(tx, row))
+        assert await ben.complaints() == []
+        w.net.machines[anna.origin] = anna
+        await until(lambda: anna.state(message, key_of(ben)) == "confirmed", 86_400)
+        assert [state for _, _, state in ben.inbox()] == ["new"]
+
+
+async def test_who_was_removed_while_called_stays_removed(autojump_clock: object) -> None:
+    async with world() as w:
+        anna, ben = await w.add("anna"), await w.add("ben")
+        await w.friends(anna, ben)
+        await trio.sleep(60)
+        row = ben.peer(key_of(anna))
+        assert row is not None
+        forgetful = row.but(greeted=())
+        w.net.weather.delay = (5.0, 5.0)
+        await ben.on.core.db.transact(lambda tx: tx.peers.put(forgetful))
+        await anna.send([key_of(ben)], b"hello")
+        await until(lambda: any(p.startswith("/v1/owners") for _, _, p in w.net.calls[-2:]), 60)
+        pickups = ben.on.core.db.read(lambda tx: list(tx.pickups.scan()))
+
+        def gone(tx: Tables) -> None:
+            for each in pickups:
+                tx.pickups.delete(each)
+            meet.remove(tx, forgetful)
+
+        await ben.on.core.db.transact(gone)
+        await trio.sleep(3600)
+        assert ben.peer(key_of(anna)) is None
+
+
+async def test_one_message_allowed_makes_no_contact(autojump_clock: object) -> None:
+    """Its sender stays a stranger: an introduction of it waits in the ring."""
+    async with world() as w:
+        anna, eve = await w.add("anna"), Puppet(w, "eve")
+        message = eve.letter()
+        await eve.notify(anna, eve.item(anna, message))
+        await Mailbox(anna.on.core).allow_message(anna.owner(), cids.show(message))
+        await until(lambda: len(anna.inbox()) == 1, 60)
+        told = answer.decode((await eve.introduce(anna)).body)
+        assert told == answer.HELD
+        row = anna.peer(eve.key)
+        assert row is not None
+        assert (row.name, row.met) == (None, False)
+
+
+async def test_a_stranger_we_wrote_to_is_heard(autojump_clock: object) -> None:
+    """Any verified object of somebody who has a row is a sign of life; a blocked one's is none."""
+    async with world() as w:
+        anna, eve = await w.add("anna"), Puppet(w, "eve")
+        me, now = anna.owner(), anna.now()
+        link = meet.Link(did=eve.key, origin=eve.origin)
+        await anna.on.core.db.transact(lambda tx: meet.written_to(tx, me, link, now))
+        del w.net.machines[eve.origin]
+        message = await anna.send([eve.key], b"hello")
+        await trio.sleep(3600)
+        w.net.machines[eve.origin] = eve  # type: ignore[assignment]
+        await eve.notify(anna, eve.item(anna, eve.letter()))
+        await until(lambda: anna.state(message, eve.key) == "notified", 5)
+
+
+async def test_an_introduction_is_a_sign_of_life(autojump_clock: object) -> None:
+    async with world() as w:
+        anna, eve = await w.add("anna"), Puppet(w, "eve")
+        await eve.befriend(anna)
+        held = Response(status=200, body=answer.encode_all([answer.HELD]))
+        eve.says["/v1/notifications"] = held
+        message = await anna.send([eve.key], b"hello")
+        await until(lambda: anna.state(message, eve.key) == "held", 60)
+        await trio.sleep(2 * 3600)
+        del eve.says["/v1/notifications"]
+        await eve.introduce(anna)
+        await until(lambda: anna.state(message, eve.key) == "notified", 5)
