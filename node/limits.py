@@ -10,6 +10,10 @@ from node.units import DAY, GIB, HOUR, KIB, MIB, MINUTE, SECOND, ByteCount, Inst
 
 LEVELS = 6
 """Maps and arrays inside each other: what the deepest object needs, plus `ext`."""
+VALUES = 4_096
+"""Items of arrays and entries of maps in one object: a root of 1,024 parts has 3,083."""
+ANSWER_VALUES = 16_384
+"""The same in one answer: 64 for each item of a batch, twice the largest record's."""
 INTEGER = 2**53 - 1
 """Largest integer: what every language's JSON and float can hold exactly."""
 EXT = ByteCount(64)
@@ -57,8 +61,10 @@ CAR = ByteCount(16 * MIB)
 """A batch of blocks in one answer, unless a single block is asked for."""
 CAR_ANSWER = ByteCount(CAR + 64 * KIB)
 """The same with the CAR header and the frames of 256 blocks."""
-ANSWERS = ByteCount(8 * MIB)
-"""Answers to a batch: 256 receipts at their largest are 2.9 MiB; poll batches are smaller."""
+ANSWER = ByteCount(RECEIPT + 256)
+"""One answer, and each of those to a batch: a receipt at its largest, its state, the heads."""
+POLL_ANSWER = ByteCount(192 * KIB)
+"""256 notifications in batches of one: 168 KiB; in one batch they are 129."""
 
 # --- times ----------------------------------------------------------------------------
 

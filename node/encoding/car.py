@@ -22,6 +22,14 @@ _VARINT = 4
 """Bytes of a varint at most: frames of 256 MiB, above any answer that is taken."""
 
 
+FRAME = _VARINT + cid.LENGTH
+"""What a block costs beside its bytes, at most, in its own frame …"""
+ROOT = 41
+"""… and in the header."""
+HEADER = 32
+"""The header without its roots, at most."""
+
+
 def write(blocks: Sequence[tuple[bytes, bytes]]) -> bytes:
     """The archive of these (CID, block) pairs, in their order.
 

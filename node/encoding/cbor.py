@@ -163,19 +163,21 @@ _LEAST = (24, 1 << 8, 1 << 16, 1 << 32)
 """The smallest argument that needs 1, 2, 4, 8 bytes."""
 
 
-def decode(data: bytes, *, levels: int = limits.LEVELS) -> Value:
+def decode(data: bytes, *, levels: int = limits.LEVELS, values: int = limits.VALUES) -> Value:
     """The value that these bytes spell.
 
     Args:
         data: the whole of one encoded value. The caller has checked its size.
         levels: maps and arrays that may lie inside each other, the outermost counted; at most
             `DEEPEST` counts.
+        values: items of arrays and entries of maps, in all. A byte can be a value, and a value
+            is 50 bytes of memory: the size alone does not bound what decoding costs.
 
     Raises:
         Malformed: anything but the one spelling of a value, for every input.
     """
     try:
-        value, end = _READERS[data[0] >> 5](data, 0, min(levels, DEEPEST))
+        value, end = _READERS[data[0] >> 5](data, 0, min(levels, DEEPEST), [values])
     except IndexError:
         # Only `data[at]` beyond the end raises it: lengths of strings are checked in place.
         raise Malformed("the encoding is cut short") from None
@@ -204,18 +206,18 @@ def _argument(data: bytes, at: int) -> tuple[int, int]:
     return argument, end
 
 
-def _read_uint(data: bytes, at: int, levels: int) -> tuple[Value, int]:
+def _read_uint(data: bytes, at: int, levels: int, left: list[int]) -> tuple[Value, int]:
     argument, end = _argument(data, at)
     if argument > limits.INTEGER:
         _refuse(at, "integer above 2**53 - 1")
     return argument, end
 
 
-def _read_negative(data: bytes, at: int, levels: int) -> tuple[Value, int]:
+def _read_negative(data: bytes, at: int, levels: int, left: list[int]) -> tuple[Value, int]:
     _refuse(at, "negative integer")
 
 
-def _read_bytes(data: bytes, at: int, levels: int) -> tuple[Value, int]:
+def _read_bytes(data: bytes, at: int, levels: int, left: list[int]) -> tuple[Value, int]:
     size, at = _argument(data, at)
     end = at + size
     if end > len(data):
@@ -223,7 +225,7 @@ def _read_bytes(data: bytes, at: int, levels: int) -> tuple[Value, int]:
     return data[at:end], end
 
 
-def _read_text(data: bytes, at: int, levels: int) -> tuple[Value, int]:
+def _read_text(data: bytes, at: int, levels: int, left: list[int]) -> tuple[Value, int]:
     size, at = _argument(data, at)
     end = at + size
     if end > len(data):
@@ -240,25 +242,34 @@ def _decode_text(raw: bytes) -> str:
     return found
 
 
-def _read_array(data: bytes, at: int, levels: int) -> tuple[Value, int]:
+def _spend(left: list[int], count: int, at: int) -> None:
+    """Before any of them is read: `left` is what may still come."""
+    left[0] -= count
+    if left[0] < 0:
+        _refuse(at, "too many values")
+
+
+def _read_array(data: bytes, at: int, levels: int, left: list[int]) -> tuple[Value, int]:
     if levels < 1:
         _refuse(at, "too many levels")
     count, at = _argument(data, at)
     if count > len(data) - at:  # every item needs a byte
         _refuse(at, "array cut short")
+    _spend(left, count, at)
     found: list[Value] = []
     for _ in range(count):
-        item, at = _READERS[data[at] >> 5](data, at, levels - 1)
+        item, at = _READERS[data[at] >> 5](data, at, levels - 1, left)
         found.append(item)
     return found, at
 
 
-def _read_map(data: bytes, at: int, levels: int) -> tuple[Value, int]:
+def _read_map(data: bytes, at: int, levels: int, left: list[int]) -> tuple[Value, int]:
     if levels < 1:
         _refuse(at, "too many levels")
     count, at = _argument(data, at)
     if 2 * count > len(data) - at:  # every key and every value needs a byte
         _refuse(at, "map cut short")
+    _spend(left, count, at)
     found: dict[str, Value] = {}
     last = b""
     for _ in range(count):
@@ -269,7 +280,7 @@ def _read_map(data: bytes, at: int, levels: int) -> tuple[Value, int]:
             _refuse(at, "keys out of order, or one twice")
         last = printed
         key = _short_key(printed) if len(printed) <= 24 else _long_key(printed)
-        found[key], at = _READERS[data[end] >> 5](data, end, levels - 1)
+        found[key], at = _READERS[data[end] >> 5](data, end, levels - 1, left)
     return found, at
 
 
@@ -297,7 +308,7 @@ def _long_key(printed: bytes) -> str:
     return _decode_text(printed[_argument(printed, 0)[1] :])
 
 
-def _read_link(data: bytes, at: int, levels: int) -> tuple[Value, int]:
+def _read_link(data: bytes, at: int, levels: int, left: list[int]) -> tuple[Value, int]:
     start, end = at + len(_LINK), at + len(_LINK) + LENGTH
     raw = data[start:end]
     if data[at:start] != _LINK or len(raw) != LENGTH:
@@ -307,7 +318,7 @@ def _read_link(data: bytes, at: int, levels: int) -> tuple[Value, int]:
     return Cid(raw), end
 
 
-def _read_simple(data: bytes, at: int, levels: int) -> tuple[Value, int]:
+def _read_simple(data: bytes, at: int, levels: int, left: list[int]) -> tuple[Value, int]:
     try:
         return _SIMPLES[data[at]], at + 1
     except KeyError:
@@ -316,7 +327,7 @@ def _read_simple(data: bytes, at: int, levels: int) -> tuple[Value, int]:
 
 _SIMPLES: Final[dict[int, Value]] = {0xF4: False, 0xF5: True, 0xF6: None}
 
-_READERS: Final[tuple[Callable[[bytes, int, int], tuple[Value, int]], ...]] = (
+_READERS: Final[tuple[Callable[[bytes, int, int, list[int]], tuple[Value, int]], ...]] = (
     _read_uint,
     _read_negative,
     _read_bytes,

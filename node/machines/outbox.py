@@ -175,7 +175,8 @@ def on_lost(
         step=0,
         confirmed_at=None,
         receipted=None,
-        void_before=max(row.void_before, start),
+        # A start in the future would void receipts to come, and the message for ever open.
+        void_before=max(row.void_before, min(start, Instant(now + limits.CLOCK_SKEW))),
         keep_until=max(row.keep_until, grace),
         ended_as=None,
     )

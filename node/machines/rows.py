@@ -352,6 +352,7 @@ class Held(Row, frozen=True, kw_only=True, omit_defaults=True):
 
     Attributes:
         proof: the evidence of a notification; introduction: the block of one.
+        issued, introduced: what these say themselves; the newest counts.
         source: the address it came from.
         known: its capability verified though the contact is missing: a contact before.
     """
@@ -363,6 +364,8 @@ class Held(Row, frozen=True, kw_only=True, omit_defaults=True):
     source: str
     proof: bytes | None = None
     introduction: bytes | None = None
+    introduced: Instant = Instant(0)
+    issued: Instant = Instant(0)
     message: Cid | None = None
     size: int | None = None
     origin: str | None = None

@@ -76,13 +76,17 @@ def encode_all(answers: Sequence[Answer]) -> bytes:
     return cbor.encode([answer_map(answer) for answer in answers])
 
 
+def _decode(data: bytes) -> Value:
+    return cbor.decode(data, levels=_ANSWER_LEVELS, values=limits.ANSWER_VALUES)
+
+
 def decode(data: bytes) -> Answer:
     """One answer, well formed.
 
     Raises:
         Malformed: not an answer.
     """
-    return _parse(cbor.decode(data, levels=_ANSWER_LEVELS))
+    return _parse(_decode(data))
 
 
 def decode_all(data: bytes, count: int) -> list[Answer]:
@@ -91,7 +95,7 @@ def decode_all(data: bytes, count: int) -> list[Answer]:
     Raises:
         Malformed: not an array of `count` answers.
     """
-    value = cbor.decode(data, levels=_ANSWER_LEVELS)
+    value = _decode(data)
     if not isinstance(value, list) or len(value) != count:
         raise Malformed(f"expected {count} answers")
     return [_parse(each) for each in value]
@@ -180,7 +184,7 @@ def decode_poll(data: bytes) -> PollAnswer | Answer:
     Raises:
         Malformed: neither, or more than 256 notifications in all.
     """
-    value = cbor.decode(data, levels=_ANSWER_LEVELS)
+    value = _decode(data)
     if isinstance(value, dict) and "state" in value:
         return _parse(value)
     found = PollAnswer(**_POLL_ANSWER(value))

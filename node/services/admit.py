@@ -140,20 +140,25 @@ class _Desk:
             return refused(reason)
         holds = self._capability_holds(item)
         owner = self._tx.owners.get(item.to)
-        if owner is None:
-            return refused("not-here") if holds else HELD
+        if owner is None and holds:
+            return refused("not-here")
         peer = self._tx.peers.get(item.to, item.sender)
+        if owner is None:
+            self._hold(index, item, known=False, kept=False)
+            return HELD
         lane = Lane.CONTACT if item.sender == item.to else inbox.lane(peer, holds)
         if lane is Lane.CONTACT or (peer is not None and not peer.blocked):
             self._touched.add((item.to, item.sender))
         if lane is Lane.CONTACT:
             return self._contact(owner, item)
-        if peer is None or not peer.blocked:
-            # A stranger's item must stand alone: it is kept with its proof.
-            proof = notification.encode_evidence(self._proofs[index])
-            known = lane is Lane.BEFORE
-            ring.notification(self._tx, item, proof, self._source, self._now, known=known)
+        blocked = peer is not None and peer.blocked
+        self._hold(index, item, known=lane is Lane.BEFORE, kept=not blocked)
         return HELD
+
+    def _hold(self, index: int, item: Notification, *, known: bool, kept: bool) -> None:
+        """A stranger's item must stand alone: it is kept with its proof, if at all."""
+        proof = notification.encode_evidence(self._proofs[index])
+        ring.notification(self._tx, item, proof, self._source, self._now, known=known, kept=kept)
 
     def _capability_holds(self, item: Notification) -> bool:
         if item.capability is None:

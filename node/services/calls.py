@@ -45,17 +45,17 @@ class Calls:
         Raises:
             Unreachable: no usable answer.
         """
-        body = await self._post(at, "/v1/notifications", batch, limits.ANSWERS)
+        body = await self._post(at, "/v1/notifications", batch, count * limits.ANSWER)
         return _read(at, lambda: answer.decode_all(body, count))
 
     async def one(self, at: Endpoint, path: str, block: bytes) -> Answer:
         """Posts one object (a receipt, retraction or introduction)."""
-        body = await self._post(at, path, block, ByteCount(16 * 1024))
+        body = await self._post(at, path, block, limits.ANSWER)
         return _read(at, lambda: answer.decode(body))
 
     async def poll(self, at: Endpoint, block: bytes) -> PollAnswer | Answer:
         """Asks whether something waits."""
-        body = await self._post(at, "/v1/poll", block, limits.ANSWERS)
+        body = await self._post(at, "/v1/poll", block, limits.POLL_ANSWER)
         return _read(at, lambda: answer.decode_poll(body))
 
     async def owner(self, at: Endpoint, did: Key) -> Signed[Record]:

@@ -15,6 +15,8 @@ from node.objects import notification, record
 from node.objects.answer import ACCEPTED, Answer, encode, encode_poll, refused
 from node.objects.introduction import POLL, Poll
 from node.objects.receipt import RECEIPT, RETRACTION, Retraction
+from node.objects.record import Record
+from node.objects.signed import Signed
 from node.ports import Tables
 from node.services import arrive, ledger, meet, ring
 from node.services.admit import receipt_answer
@@ -132,13 +134,10 @@ class Hearing:
         signed, now = record.decode(block), self._core.now()
         if signed.claim.id != did:
             raise Unverified("this record is somebody else's")
+        new = signed.verify()  # first: else a bad signature would ask who knows whom here
 
         def work(tx: Tables) -> None:
-            known = list(_peers_called(tx, did))
-            if not known:
-                return
-            new = signed.verify()
-            for row in known:
+            for row in _peers_called(tx, did):
                 if row.record is not None and record.decode(row.record).claim.beats(new):
                     raise Conflict("a newer record is known", reason="older-record")
                 meet.learn(tx, row.owner, did, block, now)
@@ -149,8 +148,13 @@ class Hearing:
 
     def newer_record(self, did: Key) -> bytes | None:
         """The newest record known of a contact."""
-        rows = self._core.db.read(lambda tx: list(_peers_called(tx, did)))
-        return next((row.record for row in rows if row.record is not None), None)
+        rows = self._core.db.read(lambda tx: _peers_called(tx, did))
+        newest: Signed[Record] | None = None
+        for row in rows:
+            found = None if row.record is None else record.decode(row.record)
+            if found is not None and (newest is None or found.claim.beats(newest.claim)):
+                newest = found
+        return None if newest is None else newest.block
 
     def own_record(self, did: Key) -> bytes | None:
         """The record of an owner of this node."""
@@ -191,7 +195,8 @@ def _withdraw(tx: Tables, gone: Retraction, block: bytes, now: Instant) -> Answe
         arrive.fail(tx, pickup)
     slot = tx.held.get(gone.to, gone.sender)
     if slot is not None and slot.message == gone.message:
-        ring.drop(tx, gone.to, gone.sender)
+        # Nothing is kept of a stranger's: a late duplicate takes a slot once more, and no more.
+        ring.drop_message(tx, slot)
     return ACCEPTED
 
 

@@ -355,8 +355,8 @@ class Introductions:
             if row.name is not None or row.written:
                 return self._accept(tx, owner, row, theirs, now)
             ledger.heard(tx, claim.to, claim.sender, now)
-        if owner is not None and (row is None or not row.blocked):
-            ring.introduction(tx, theirs, signed.block, source, now)
+        kept = owner is not None and (row is None or not row.blocked)
+        ring.introduction(tx, theirs, signed.block, source, now, kept=kept)
         return HELD
 
     def _invited(

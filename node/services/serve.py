@@ -73,16 +73,17 @@ class Serving:
         found = self._core.db.read(lambda tx: list(_find_all(tx, wanted)))
         blocks: list[tuple[bytes, bytes]] = []
         served: list[_Found] = []
-        room: int = limits.CAR
+        room: int = limits.CAR - car.HEADER
         for each in found:
-            if each.block.size > room and blocks:
+            size = each.block.size + car.FRAME + car.ROOT
+            if size > room and blocks:
                 continue
             try:
                 blocks.append((each.block.cid, await self._bytes(each)))
             except StoreFailed:
                 continue
             served.append(each)
-            room -= each.block.size
+            room -= size
         if not blocks:
             raise Absent("there are no such blocks")
         self._note(served)

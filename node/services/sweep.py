@@ -13,7 +13,7 @@ from node.errors import StoreFailed
 from node.machines import clock, outbox
 from node.machines.rows import Peer, Trash
 from node.ports import Tables
-from node.services import arrive, ledger
+from node.services import arrive, ledger, ring
 from node.services.core import Core
 from node.units import HOUR, Instant
 
@@ -83,7 +83,7 @@ class Sweeper:
         return len(rows)
 
     def _forget(self, tx: Tables, now: Instant) -> int:
-        """Retractions, invites and pickups whose time is over."""
+        """Retractions, invites, pickups and what strangers have pending, whose time is over."""
         gone = list(islice(tx.withdrawn.by("until", until=now), AT_ONCE))
         for row in gone:
             tx.withdrawn.delete(row)
@@ -93,6 +93,7 @@ class Sweeper:
         pickups = list(islice(tx.pickups.by("until", until=now), AT_ONCE))
         for pickup in pickups:
             arrive.fail(tx, pickup)
+        ring.forget(tx, now)
         return max(len(gone), len(invites), len(pickups))
 
     async def _find_orphans(self) -> None:

@@ -43,6 +43,14 @@ def test_both_ways_and_by_the_oracles(contents: list[bytes]) -> None:
     assert data[read + size :] == framed(*(name + block for name, block in pairs))
 
 
+@pytest.mark.parametrize("size", [0, 100, 3 << 20])
+def test_the_room_that_a_block_takes(size: int) -> None:
+    """What `serve` counts is never less than what is sent."""
+    pairs = named([bytes([n]) + bytes(size) for n in range(5)])
+    counted = car.HEADER + sum(len(b) + car.FRAME + car.ROOT for _, b in pairs)
+    assert len(car.write(pairs)) <= counted
+
+
 def test_objects_too() -> None:
     block = cbor.encode({"kind": "message"})
     pairs = [(cid.of_object(block), block), A]

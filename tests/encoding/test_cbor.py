@@ -469,3 +469,18 @@ def test_every_cut_is_malformed(value: Any) -> None:
     for end in range(len(data)):
         with pytest.raises(Malformed):
             cbor.decode(data[:end], levels=64)
+
+
+def test_values_are_counted_before_they_are_read() -> None:
+    """Eight million items of a byte each would be half a gigabyte."""
+    most = cbor.encode([0] * limits.VALUES)
+    assert cbor.decode(most) == [0] * limits.VALUES
+    for data in (
+        cbor.encode([0] * (limits.VALUES + 1)),
+        cbor.encode([[0] * 2048, [0] * 2048]),
+        cbor.encode([{str(n): 0 for n in range(64)}] * 64),
+        b"\x9a\x00\x80\x00\x00" + bytes(8 << 20),
+    ):
+        with pytest.raises(Malformed):
+            cbor.decode(data)
+    assert cbor.decode(most, values=limits.ANSWER_VALUES)

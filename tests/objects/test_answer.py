@@ -6,11 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from node import limits
 from node.encoding import cbor
 from node.errors import Malformed, WillcallError
 from node.objects import answer
 from node.objects.answer import Answer, PollAnswer, Wanted
-from node.objects.receipt import RECEIPT
+from node.objects.notification import Batch
+from node.objects.receipt import RECEIPT, Receipt
+from node.units import Instant
 from tests import factories as make
 from tests import strategies as some
 from tests.factories import ALICE, BOB, NOW
@@ -128,3 +131,22 @@ def test_random_bytes_raise_nothing_else(data: bytes) -> None:
             decode(data)
         except Malformed:
             continue
+
+
+def test_the_largest_answers_are_taken() -> None:
+    """The caps on what a client takes leave room for every honest answer."""
+    cids = tuple(sorted(make.named(n) for n in range(limits.BATCH)))
+    told = Receipt(sender=ALICE.key, to=ALICE.key, messages=cids, at=Instant(limits.INTEGER))
+    full = Answer(state="receipt", receipt=RECEIPT.decode(RECEIPT.sign(told, ALICE.keys.signing)))
+    assert len(answer.encode(full)) <= limits.ANSWER
+    assert len(answer.encode_all([full] * limits.BATCH)) <= limits.BATCH * limits.ANSWER
+    batch = Batch(sender=ALICE.key, items=(bytes(limits.NOTIFICATION),), signature=bytes(64))
+    poll = answer.encode_poll(Instant(limits.INTEGER), True, [batch] * limits.BATCH)
+    assert len(poll) <= limits.POLL_ANSWER
+    assert len(answer.decode_poll(poll).batches) == limits.BATCH  # type: ignore[union-attr]
+
+
+def test_an_answer_of_many_values_is_malformed() -> None:
+    states = [{"state": "accepted", "x": [0] * 64}] * limits.BATCH
+    with pytest.raises(Malformed, match="too many values"):
+        answer.decode_all(cbor.encode(states), limits.BATCH)

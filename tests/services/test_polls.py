@@ -2,6 +2,7 @@
 
 import trio
 
+from node.machines.rows import Peer
 from node.objects.answer import Answer, PollAnswer
 from node.objects.notification import decode
 from node.services.submit import Terms
@@ -130,3 +131,32 @@ async def test_a_node_that_moved_says_so(autojump_clock: object) -> None:
         await until(lambda: anna.state(there, to) == "confirmed", 3600)
         back = await ben.send([me], b"to the new place")
         await until(lambda: ben.state(back, me) == "confirmed", 3600)
+
+
+async def test_a_restore_in_the_future_voids_no_receipt_to_come(autojump_clock: object) -> None:
+    async with world() as w:
+        anna, eve = await w.add("anna"), Puppet(w, "eve")
+        await eve.befriend(anna)
+        message = await anna.send([eve.key], b"hello")
+        await until(lambda: anna.state(message, eve.key) == "notified", 60)
+        await eve.one(anna, "/v1/receipts", eve.receipt(key_of(anna), [message]))
+        assert anna.state(message, eve.key) == "confirmed"
+        await eve.poll(anna, lost=(0, 2**53 - 1))
+        assert anna.state(message, eve.key) == "notified"
+        later = eve.receipt(key_of(anna), [message], at=eve.now() + 11 * 60_000)
+        await eve.one(anna, "/v1/receipts", later)
+        assert anna.state(message, eve.key) == "confirmed"
+
+
+async def test_who_has_an_old_record_gets_the_newest(autojump_clock: object) -> None:
+    """Two owners of one node may know different records of a key."""
+    async with world() as w:
+        anna, eve = await w.add("anna"), Puppet(w, "eve")
+        second = await anna.another("second")
+        await eve.befriend(anna)
+        me = anna.owner().owner
+        for owner, seq in ((me, 3), (second.owner, 7)):
+            row = Peer(owner=owner, did=eve.key, name="eve", record=eve.record(seq=seq))
+            anna.on.core.db.apply(lambda tx, row=row: tx.peers.put(row))  # type: ignore[misc]
+        answered = await eve.post(anna, did_path(eve.key), eve.record(seq=2), "PUT")
+        assert (answered.status, answered.body) == (409, eve.record(seq=7))

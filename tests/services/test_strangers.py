@@ -1,15 +1,19 @@
 """Strangers: one answer for all of them, and a ring that does not grow."""
 
+import pytest
+import trio
+
 from node import limits
 from node.crypto import tokens
 from node.encoding import cid
+from node.machines.rows import Held
 from node.objects import answer, notification
-from node.objects.answer import HELD, Answer
+from node.objects.answer import ACCEPTED, HELD, Answer
 from node.services import meet
 from node.services.mailbox import Mailbox
-from node.units import Key
+from node.units import DAY, Instant, Key
 from tests.fakes.world import Machine, until, world
-from tests.services.puppet import Puppet, some
+from tests.services.puppet import Puppet, did_path, some
 from tests.services.test_delivery import key_of
 from tests.services.test_receipts import everything
 
@@ -133,3 +137,115 @@ async def test_what_the_blocked_say_is_not_kept(autojump_clock: object) -> None:
         assert b"held" in told.body
         await anna.flushed()
         assert everything(anna) == before
+
+
+async def test_the_same_work_for_all_who_are_held(
+    autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The proof is what costs: it is made for the blocked, for nobody and for a full ring too."""
+    made: list[int] = []
+    real = notification.encode_evidence
+
+    def counted(proof: notification.Evidence) -> bytes:
+        made.append(proof.index)
+        return real(proof)
+
+    monkeypatch.setattr(notification, "encode_evidence", counted)
+    async with world() as w:
+        anna = await w.add("anna")
+        stranger, blocked = Puppet(w, "stranger"), Puppet(w, "blocked", 2)
+        await blocked.befriend(anna)
+        row = anna.peer(blocked.key)
+        assert row is not None
+        await anna.on.core.db.transact(lambda tx: meet.block(tx, row))
+        nobody = Key(some("nobody"))
+        for count, (puppet, to) in enumerate(
+            ((stranger, key_of(anna)), (stranger, nobody), (blocked, key_of(anna))), start=1
+        ):
+            await puppet.notify(anna, puppet.item(anna, puppet.letter(), to=to))
+            assert len(made) == count
+        account = anna.on.core.db.read(lambda tx: tx.accounts.get(key_of(anna)))
+        assert account is not None
+        full = account.but(ring=limits.RING)
+        anna.on.core.db.apply(lambda tx: tx.accounts.put(full))
+        late = Puppet(w, "late", 3)
+        await late.notify(anna, late.item(anna, late.letter()))
+        assert len(made) == 4
+        anna.on.core.db.apply(lambda tx: tx.accounts.put(account))
+        assert ring(anna) == 1
+
+
+def slots(machine: Machine) -> list[Held]:
+    return machine.on.core.db.read(lambda tx: list(tx.held.scan()))
+
+
+async def test_the_newest_word_of_an_item_counts(autojump_clock: object) -> None:
+    """Whatever comes late: an older notification or introduction replaces no newer one."""
+    async with world() as w:
+        anna, eve = await w.add("anna"), Puppet(w, "eve")
+        message = eve.letter()
+        old = eve.item(anna, message, origin="127.0.3.1:4625")
+        await eve.introduce(anna, capability=b"o" * 16)
+        (before,) = slots(anna)
+        await trio.sleep(60)
+        new = eve.item(anna, message, origin="127.0.3.2:4625")
+        for item in (new, old):
+            assert await eve.notify(anna, item) == [HELD]
+        await eve.introduce(anna, capability=b"n" * 16)
+        (slot,) = slots(anna)
+        assert (slot.origin, slot.issued) == ("127.0.3.2:4625", new.issued)
+        assert slot.introduction != before.introduction
+        await eve.introduce(anna, capability=b"o" * 16, issued=before.introduced)
+        assert slots(anna) == [slot]
+
+
+async def test_the_ring_empties_by_itself(autojump_clock: object) -> None:
+    async with world() as w:
+        anna, eve, max_ = await w.add("anna"), Puppet(w, "eve"), Puppet(w, "max", 2)
+        soon = Instant(eve.now() + DAY)
+        await eve.notify(anna, eve.item(anna, eve.letter(), keep_until=soon))
+        await eve.introduce(anna)
+        await max_.notify(anna, max_.item(anna, max_.letter(), keep_until=soon))
+        assert ring(anna) == 2
+        await trio.sleep(25 * 3600)
+        (slot,) = slots(anna)
+        assert (slot.sender, slot.message, slot.proof) == (eve.key, None, None)
+        assert slot.introduction is not None
+        await trio.sleep(30 * 86_400)
+        assert slots(anna) == []
+        assert await anna.complaints() == []
+
+
+async def test_a_retraction_of_what_is_held_leaves_nothing(autojump_clock: object) -> None:
+    async with world() as w:
+        anna, eve = await w.add("anna"), Puppet(w, "eve")
+        await anna.flushed()
+        me = key_of(anna)
+        for word in ("1", "2", "3"):
+            message = eve.letter(word=word)
+            await eve.notify(anna, eve.item(anna, message, word=word))
+            assert ring(anna) == 1
+            assert await eve.one(anna, "/v1/retractions", eve.retraction(me, message)) == ACCEPTED
+            assert slots(anna) == []
+            assert anna.on.core.db.read(lambda tx: list(tx.withdrawn.scan())) == []
+        await eve.introduce(anna)
+        message = eve.letter()
+        await eve.notify(anna, eve.item(anna, message))
+        await eve.one(anna, "/v1/retractions", eve.retraction(me, message))
+        (slot,) = slots(anna)
+        assert (slot.introduction is not None, slot.message) == (True, None)
+
+
+async def test_a_record_that_is_not_signed_asks_for_nobody(autojump_clock: object) -> None:
+    """Whether a key is a contact here does not show in the answer to a broken record."""
+    async with world() as w:
+        anna = await w.add("anna")
+        friend, stranger = Puppet(w, "friend"), Puppet(w, "stranger", 2)
+        await friend.befriend(anna)
+        seen = set()
+        for puppet in (friend, stranger):
+            broken = bytearray(puppet.record(seq=9))
+            broken[-1] ^= 1
+            answered = await puppet.post(anna, did_path(puppet.key), bytes(broken), "PUT")
+            seen.add((answered.status, answered.body))
+        assert [status for status, _ in seen] == [422]

@@ -78,6 +78,8 @@ ENCODINGS_REFUSED = (
     ("ff", "a break"),
     ("8181818181" + "8180", "7 levels of arrays"),
     ("a16161" * 6 + "a0", "7 levels of maps"),
+    ("991001" + "00" * 4097, "4,097 values in one array"),
+    ("82990800" + "00" * 2048 + "990800" + "00" * 2048, "4,098 values in two arrays and one"),
 )
 
 NAMES = (

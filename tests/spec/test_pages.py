@@ -26,7 +26,10 @@ NUMBERS = (
     limits.INTRODUCTION,
     limits.CAR,
     limits.CAR_ANSWER,
-    limits.ANSWERS,
+    limits.ANSWER,
+    limits.POLL_ANSWER,
+    limits.VALUES,
+    limits.ANSWER_VALUES,
     limits.ASK_OVER,
 )
 
