@@ -129,7 +129,7 @@ def try_() -> None:
 
 
 def whoami() -> None:
-    """Your name, key and address.
+    """Your name, key and addresses.
 
     Example: willcall whoami
     """
@@ -138,7 +138,10 @@ def whoami() -> None:
         render.document(row)
         return
     render.line(f"{row['name'] or '(no name)'}")
-    render.line(row["address"])
+    for address in dict.fromkeys([row["address"], *row["addresses"]]):
+        render.line(address)
+    if row["replaced_by"]:
+        render.line(f"This key was replaced: your contacts go on with {row['replaced_by']}")
 
 
 def status(

@@ -19,6 +19,7 @@ from cli import (
     exporting,
     home,
     importing,
+    key,
     login,
     mail,
     owner,
@@ -62,6 +63,7 @@ for part in (
     importing,
     stranger,
     owner,
+    key,
     settings,
 ):
     part.register(app)

@@ -1,4 +1,4 @@
-"""`owner add | list | token | tokens`: who else keeps mail at this node."""
+"""`owner add | rename | list | token | tokens`: who else keeps mail at this node."""
 
 import typer
 
@@ -38,6 +38,20 @@ def add(
         return
     phrase.show("The recovery phrase of this owner", row["recovery_phrase"])
     render.hint(f"willcall --owner {row['name']} invite")
+
+
+@owners.command()
+def rename(name: str = typer.Argument(...), new: str = typer.Argument(..., metavar="NEW")) -> None:
+    """Another name: here, and as a wish for contacts who meet you from now on.
+
+    Those who have you as a contact keep what they call you.
+    Example: willcall owner rename ben benjamin
+    """
+    row = STATE.local().post("rename", name, name=new)
+    if STATE.json:
+        render.document(row)
+    else:
+        render.line(f"{name} is {row['name']} now")
 
 
 @owners.command("list")

@@ -17,6 +17,7 @@ from node.encoding import names
 from node.errors import Absent, NoToken, Refused, WillcallError
 from node.localapi.call import Answer, Call, Handler
 from node.localapi.contacts import ContactCalls
+from node.localapi.keys import KeyCalls
 from node.localapi.mail import MailCalls
 from node.localapi.moving import MovingCalls
 from node.localapi.owners import OwnerCalls
@@ -46,6 +47,7 @@ class LocalApi:
             MailCalls(node),
             OwnerCalls(node),
             MovingCalls(node),
+            KeyCalls(node),
         )
         self._table: dict[str, Handler] = {}
         for part in parts:

@@ -3,10 +3,11 @@
 from typing import Any
 
 from node.config import size
+from node.encoding import names
 from node.localapi.call import Call, Handler, optional, word
-from node.machines.rows import Token
+from node.machines.rows import Owner, Token
 from node.ports import Tables
-from node.services import devices, owners, views
+from node.services import devices, meet, owners, views
 from node.services.node import Node
 from node.services.views import Views
 
@@ -23,13 +24,20 @@ class OwnerCalls:
             "GET quota": self._quota,
             "GET owners": self._owners,
             "POST owners": self._owner_add,
+            "POST rename": self._owner_rename,
             "GET tokens": self._tokens,
             "POST token": self._token,
             "POST revoke": self._revoke,
         }
 
     async def _whoami(self, call: Call) -> Any:
-        return views.whoami(call.owner, self._core.config.origin)
+        """Name and key, and every address that the record gives."""
+        known = owners.record_of(call.owner).claim
+        did, heir = names.did(call.owner.owner), known.successor
+        return views.whoami(call.owner, self._core.config.origin) | {
+            "addresses": [f"{did}@{node.origin}" for node in known.nodes],
+            "replaced_by": None if heir is None else names.did(heir),
+        }
 
     async def _status(self, call: Call) -> Any:
         return self._views.status(call.owner)
@@ -64,6 +72,20 @@ class OwnerCalls:
             "quota": quota,
             "recovery_phrase": made.phrase,
         }
+
+    async def _owner_rename(self, call: Call) -> Any:
+        body, now = await call.json(), self._core.now()
+        old, name = word(call), owners.checked_name(str(body.get("name", "")))
+
+        def work(tx: Tables) -> Owner:
+            row = owners.rename(tx, owners.find(tx, old), name, now)
+            tx.owners.put(row)
+            meet.tell_record(tx, row, now)
+            return row
+
+        row = await self._core.db.transact(work)
+        self._core.outgoing.ring()
+        return views.whoami(row, self._core.config.origin)
 
     async def _tokens(self, call: Call) -> Any:
         name = word(call)

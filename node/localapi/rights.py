@@ -18,6 +18,8 @@ RIGHTS: Final[dict[str, str]] = {
     "GET quota": OWNER,
     "GET owners": NODE,
     "POST owners": NODE,
+    "POST rename": NODE,
+    "POST rotate": NODE,
     "GET tokens": NODE,
     "POST token": NODE,
     "POST revoke": NODE,

@@ -5,6 +5,7 @@ A message is charged once, to one column of its author's account:
     waiting (an addressee is open) ──▶ grace (14 days from the last first receipt)
        ──▶ sent (kept as sent mail) | gone (blocks freed)
 
+Sealing keys that were replaced stay for as long as mail may wait.
 No block is freed while an addressee is open, nor within the grace. Spec: 04 §retention.
 """
 
@@ -16,6 +17,22 @@ from node.machines.rows import Account, Delivery, Sent
 from node.units import Instant
 
 COLUMNS = ("waiting", "grace", "sent", "inbox")
+
+
+def kept_keys(
+    sealing: tuple[tuple[bytes, int], ...], now: Instant
+) -> tuple[tuple[bytes, int], ...]:
+    """The sealing keys that may still be needed, newest first.
+
+    An old one opens what was sealed to it for 400 days after a newer one took its place.
+
+    Args:
+        sealing: (secret, made at), newest first; at least one.
+        now: the clock.
+    """
+    old = zip(sealing[1:], sealing, strict=False)
+    kept = [key for key, after in old if now < after[1] + limits.SEALING_KEPT]
+    return (sealing[0], *kept)[: limits.SEALING_KEYS]
 
 
 def on_change(row: Sent, before: Delivery, after: Delivery) -> Sent:

@@ -24,6 +24,9 @@ from node.services import ledger, owners, petnames, ring
 from node.services.core import Core
 from node.units import Instant, Key
 
+RECORD = b"record "
+"""Where errands with a record lie, among those to one peer."""
+
 # --- invites ----------------------------------------------------------------------------
 
 
@@ -138,6 +141,13 @@ def tell_record(tx: Tables, owner: Owner, now: Instant) -> None:
             told = Errand(owner=owner.owner, to=row.did, kind="record", message=name, next_at=now)
             tx.errands.put(told)
             tx.peers.put(peers.on_owed(row, now, now))
+
+
+def knowing(tx: Tables, owner: Key) -> tuple[int, int]:
+    """How many contacts know the owner's record, and how many there are (blocked ones aside)."""
+    rows = [row for row in tx.peers.by("named", owner) if not row.blocked and row.met]
+    untold = sum(1 for row in rows if any(True for _ in tx.errands.scan(owner, row.did, RECORD)))
+    return len(rows) - untold, len(rows)
 
 
 def _look_there(tx: Tables, row: Peer, origin: str, now: Instant) -> Peer:

@@ -6,8 +6,8 @@ from typing import Any
 from node import limits
 from node.crypto import keys, phrase
 from node.encoding import names, text
-from node.errors import Conflict, Malformed, NoContact, Usage
-from node.machines import rows
+from node.errors import Conflict, Malformed, NoContact, Refused, Usage
+from node.machines import retention, rows
 from node.machines.rows import Owner, fresh_account
 from node.objects import record
 from node.objects.record import Endpoint, Record
@@ -127,15 +127,13 @@ def record_of(owner: Owner) -> Signed[Record]:
 def moved(owner: Owner, endpoints: tuple[Endpoint, ...], now: Instant) -> Owner:
     """The owner with a record that says where the node is now (unchanged: the same row)."""
     old = record_of(owner).claim
-    if old.successor is not None:
-        return owner
     if old.nodes == endpoints and old.expires - now > RECORD_LIFE // 2:
         return owner
     return renewed(owner, now, nodes=endpoints)
 
 
 def renewed(owner: Owner, now: Instant, *, above: int = 0, **changes: Any) -> Owner:
-    """The owner with a newer record.
+    """The owner with a newer record; one that was replaced stays as it is.
 
     Args:
         owner: whose.
@@ -144,6 +142,8 @@ def renewed(owner: Owner, now: Instant, *, above: int = 0, **changes: Any) -> Ow
         changes: fields of the record.
     """
     old = record_of(owner).claim
+    if old.successor is not None:
+        return owner
     new = replace(
         old,
         seq=max(old.seq + 1, above + 1, now),
@@ -171,6 +171,44 @@ def forgotten(tx: Tables, owner: Key) -> tuple[Instant, Instant] | None:
 def called(tx: Tables, name: str) -> Owner | None:
     """The owner of that name; None: there is none."""
     return next((row for row in tx.owners.scan() if row.name == name), None)
+
+
+def check_current(owner: Owner) -> Owner:
+    """Raises Refused for an owner whose key was replaced: its record is the last one."""
+    heir = record_of(owner).claim.successor
+    if heir is not None:
+        raise Refused(
+            f"this key was replaced; its owner goes on with {names.did(heir)}",
+            reason="replaced",
+            next="willcall owner list, then --owner NAME",
+        )
+    return owner
+
+
+def rotated(owner: Owner, secret: bytes, now: Instant) -> Owner:
+    """The owner with a new sealing key; older ones go on opening what was sealed to them.
+
+    Args:
+        owner: whose.
+        secret: 32 random bytes.
+        now: the clock.
+    """
+    made = renewed(check_current(owner), now, sealing=keys.sealing_public(secret))
+    changed: Owner = made.but(sealing=retention.kept_keys(((secret, now), *owner.sealing), now))
+    return changed
+
+
+def rename(tx: Tables, owner: Owner, name: str, now: Instant) -> Owner:
+    """The owner with another name, in its record too.
+
+    Raises:
+        Conflict: another owner here has it; nothing was changed.
+    """
+    other = called(tx, name)
+    if other is not None and other.owner != owner.owner:
+        raise Conflict(f"there is an owner {name!r} already; nothing was changed")
+    changed: Owner = renewed(check_current(owner), now, name=name).but(name=name)
+    return changed
 
 
 def outdone(owner: Owner, block: bytes, now: Instant) -> Owner:

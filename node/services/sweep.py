@@ -10,7 +10,7 @@ import trio
 
 from node import limits
 from node.errors import StoreFailed
-from node.machines import clock, outbox
+from node.machines import clock, outbox, retention
 from node.machines.rows import Peer, Trash
 from node.ports import Tables
 from node.services import arrive, ledger, ring
@@ -66,7 +66,14 @@ class Sweeper:
 
     def _due(self, tx: Tables, now: Instant) -> bool:
         """One bounded round; whether there may be more."""
-        rounds = (self._expire, self._end_grace, self._forget, self._make_room, self._abandon)
+        rounds = (
+            self._expire,
+            self._end_grace,
+            self._forget,
+            self._make_room,
+            self._abandon,
+            self._drop_keys,
+        )
         return max(work(tx, now) for work in rounds) >= AT_ONCE
 
     def _expire(self, tx: Tables, now: Instant) -> int:
@@ -75,6 +82,14 @@ class Sweeper:
             after = outbox.on_clock(before, now)
             ledger.change(tx, before, after, now, keep_sent=self._core.config.keep_sent)
         return len(rows)
+
+    def _drop_keys(self, tx: Tables, now: Instant) -> int:
+        """Sealing keys that nothing can be sealed to any more."""
+        for owner in list(tx.owners.scan()):
+            kept = retention.kept_keys(owner.sealing, now)
+            if kept != owner.sealing:
+                tx.owners.put(owner.but(sealing=kept))
+        return 0
 
     def _end_grace(self, tx: Tables, now: Instant) -> int:
         rows = list(islice(tx.sent.by("grace", until=now), AT_ONCE))

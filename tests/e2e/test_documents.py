@@ -34,7 +34,8 @@ def is_time(text: Any) -> bool:
 def test_whoami(friends: Friends) -> None:
     anna, _ = friends
     row = anna.json("whoami")
-    assert list(row) == ["name", "did", "address", "origin"]
+    assert list(row) == ["name", "did", "address", "origin", "addresses", "replaced_by"]
+    assert (row["addresses"], row["replaced_by"]) == ([row["address"]], None)
     assert row["name"] == "anna"
     assert DID.fullmatch(row["did"])
     assert row["origin"] == f"127.0.0.1:{anna.port}"

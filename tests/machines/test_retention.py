@@ -156,3 +156,24 @@ def test_a_message_is_in_one_column_until_it_is_gone(
             assert inbox.used(account) == 0
         else:
             assert inbox.used(account) == getattr(account, column) == sent.stored
+
+
+# --- sealing keys -------------------------------------------------------------------------
+
+YEAR = limits.SEALING_KEPT
+
+
+@pytest.mark.parametrize(
+    ("made", "now", "kept"),
+    [
+        ([0], 10 * YEAR, [0]),  # the present one, however old
+        ([5, 0], 5 + YEAR - 1, [5, 0]),  # counted from when it was replaced, not made
+        ([5, 0], 5 + YEAR, [5]),
+        ([9, 5, 0], 5 + YEAR, [9, 5]),
+        ([9, 8, 7, 6, 5], 9, [9, 8, 7, 6]),  # never more than are tried
+    ],
+)
+def test_how_long_old_sealing_keys_stay(made: list[int], now: int, kept: list[int]) -> None:
+    sealing = tuple((bytes([each]), each) for each in made)
+    found = retention.kept_keys(sealing, Instant(now))
+    assert [each for _, each in found] == kept
