@@ -17,6 +17,7 @@ from typing import Annotated, Any
 import msgspec
 
 from node import limits
+from node.encoding import names
 from node.encoding import origin as origins
 from node.encoding import text as texts
 from node.errors import ConfigBroken, Malformed
@@ -93,6 +94,16 @@ def _check_names(value: tuple[str, ...]) -> None:
 def _check_domain(value: str) -> None:
     if value:
         origins.check_domain(value)
+
+
+def _check_places(value: tuple[str, ...]) -> None:
+    if len(value) > limits.DIRECTORIES:
+        raise ValueError(f"at most {limits.DIRECTORIES} directories")
+    for place in value:
+        at, _, pin = place.partition(" ")
+        origins.check(at)
+        if pin and len(names.unb64(pin)) != 32:
+            raise ValueError("a pin is the base64url of 32 bytes")
 
 
 def _one_of(*words: str) -> Callable[[str], None]:
@@ -236,6 +247,20 @@ class Discovery(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = ""
 
 
+class Directory(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How nodes that moved are found again."""
+
+    enabled: Annotated[bool, _key("whether this node keeps address records for others")] = False
+    ask: Annotated[
+        tuple[str, ...],
+        _key(
+            "directories that are told where we are, and asked: host:port, or host:port PIN",
+            _check_places,
+        ),
+    ] = ()
+    seeds: Annotated[bool, _key("whether the list that came with willcall is used as well")] = True
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole configuration; the tables above are its sections."""
 
@@ -247,6 +272,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     capacity: Capacity = Capacity()
     invite: Invite = Invite()
     discovery: Discovery = Discovery()
+    directory: Directory = Directory()
 
     @property
     def origin(self) -> str:

@@ -10,6 +10,7 @@ import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
+from importlib import resources
 from pathlib import Path
 
 import msgspec
@@ -21,8 +22,17 @@ from node.client.guard import PORTS, Allowed
 from node.client.http import HttpExchange
 from node.config import Config
 from node.crypto import phrase
+from node.discovery import seeds
 from node.encoding import names, origin
-from node.errors import ConfigBroken, Conflict, Damaged, PortInUse, StoreFailed
+from node.errors import (
+    ConfigBroken,
+    Conflict,
+    Damaged,
+    Malformed,
+    PortInUse,
+    StoreFailed,
+    Unverified,
+)
 from node.localapi.app import LocalApi
 from node.objects.record import Endpoint
 from node.server import http1
@@ -261,6 +271,7 @@ async def run(home: Home, ready: Callable[[str], None]) -> None:
                     config=config,
                     pin=None if tls is None else tls.pin,
                     note=log.info,
+                    seeds=_seeds(),
                 )
                 await node.start()
                 await _serve(home, config, node, tls, ready)
@@ -287,6 +298,15 @@ def _check_port(config: Config) -> None:
     if port not in PORTS:
         ports = ", ".join(map(str, sorted(PORTS)))
         log.warning("port %d: other nodes call %s only, unless they allow it", port, ports)
+
+
+def _seeds() -> tuple[Endpoint, ...]:
+    """The directories that came with this release; none where their list does not verify."""
+    try:
+        return seeds.verify((resources.files("bootstrap") / "seeds.txt").read_bytes()).places
+    except (OSError, ModuleNotFoundError, Malformed, Unverified) as error:
+        log.warning("the list of seeds is not used: %s", error)
+        return ()
 
 
 def _allowed(config: Config) -> Allowed:

@@ -119,6 +119,35 @@ SEALING_KEYS = 4
 UNREADABLE_AFTER = 3
 """Pickups of bytes that never verified before the sender is told."""
 
+SEEK_AFTER = 4
+"""Attempts in a row without answer, ten minutes, before directories are asked: a restart is over
+by then."""
+SEEK_PAUSE = Millis(10 * MINUTE)
+"""For one peer directories are asked this seldom, whatever is written to it."""
+SEEK_KEYS = 4_096
+"""Peers that are looked for at a time: a node's contacts."""
+
+# --- directories ----------------------------------------------------------------------
+
+DIRECTORY_KEPT = Millis(30 * DAY)
+"""A directory forgets who did not come by for so long; owners come by weekly."""
+DIRECTORY_AGAIN = Millis(7 * DAY)
+"""How often owners come by."""
+DIRECTORY_RECORDS = 100_000
+"""Records of one directory: 120 MiB."""
+DIRECTORY_NETWORK = 256
+"""Records from one /24 or /48: many homes behind one address translation."""
+DIRECTORY_OFFERS = 30
+"""Offers an hour from one network: a node comes by once, its neighbours too."""
+DIRECTORY_CALLS = 120
+"""Call-backs an hour to one origin, whoever asks for them: what a third party hardly notices."""
+DIRECTORY_SOURCES = 4_096
+"""Networks, and origins, that are counted at a time; more wait for the next hour."""
+DIRECTORIES = 8
+"""Directories that can be configured: each hears of every contact that is looked for."""
+DIRECTORY_SEEDS = 5
+"""Seeds that keep one key's record: three may be gone or lying."""
+
 # --- capacity -------------------------------------------------------------------------
 
 MESSAGE_DEFAULT = ByteCount(64 * MIB)

@@ -301,6 +301,7 @@ class Tables(Protocol):
     held: Table[rows.Held]
     invites: Table[rows.Invite]
     pins: Table[rows.Pin]
+    listed: Table[rows.Listed]
     drafts: Table[rows.Draft]
     trash: Table[rows.Trash]
     blocks: Blocks

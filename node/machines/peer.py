@@ -99,6 +99,14 @@ def on_asked(row: Peer, lost: tuple[Instant, Instant] | None, now: Instant) -> P
     return made
 
 
+def on_moved(row: Peer, now: Instant) -> Peer:
+    """A newer record says where the peer is: whatever waits for it goes on at once."""
+    made: Peer = row.but(silent=0, silent_since=None, wake_at=_earlier(row.wake_at, now))
+    if row.pickup_at is not None:
+        made = made.but(pickup_at=_earlier(row.pickup_at, now), pickup_silent=0)
+    return made
+
+
 def on_poll_answer(row: Peer, now_of_answer: Instant, next_poll: Instant) -> Peer:
     """The peer answered our poll; the next goes out at `next_poll`, if it is a contact.
 

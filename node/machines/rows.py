@@ -34,6 +34,7 @@ class Node(Row, frozen=True, kw_only=True, omit_defaults=True):
             that was restored for trial and compared. 0: there is none.
         lost: (memory, start) of the last restore: what happened between is not remembered.
         rival: when a contact last showed a record of ours that we did not make.
+        listed: how many records are kept for others.
     """
 
     schema: int
@@ -47,6 +48,7 @@ class Node(Row, frozen=True, kw_only=True, omit_defaults=True):
     verified: Instant = Instant(0)
     lost: tuple[Instant, Instant] | None = None
     rival: Instant = Instant(0)
+    listed: int = 0
 
 
 class Owner(Row, frozen=True, kw_only=True, omit_defaults=True):
@@ -396,6 +398,21 @@ class Pin(Row, frozen=True, kw_only=True, omit_defaults=True):
     handle: str
     did: Key
     at: Instant
+
+
+class Listed(Row, frozen=True, kw_only=True, omit_defaults=True):
+    """A record that this node keeps for somebody else, as a directory.
+
+    Attributes:
+        network: 16 bytes for the network that offered it.
+        checked: when the node at one of its origins told the same; until: kept so long.
+    """
+
+    did: Key
+    block: bytes
+    network: bytes
+    checked: Instant
+    until: Instant
 
 
 class Block(Row, frozen=True, kw_only=True, omit_defaults=True):

@@ -135,6 +135,22 @@ class Calls:
             raise Unreachable(f"{at.origin} answered with a record of somebody else")
         return signed
 
+    async def listed(self, at: Endpoint, did: Key) -> Signed[Record] | None:
+        """The record of `did` as a directory keeps it: signed by that key. None: it keeps none.
+
+        Raises:
+            Unreachable: no answer, or somebody else's record.
+        """
+        response = await self._get(at, f"/v1/records/{names.z(did)}", limits.RECORD)
+        if response.status == 404:
+            return None
+        body = _body(at, response)
+        signed = _read(at, lambda: record.decode(body))
+        _read(at, signed.verify)
+        if signed.claim.id != did:
+            raise Unreachable(f"{at.origin} tells somebody else's record", reason="wrong-record")
+        return signed
+
     async def block(self, at: Endpoint, name: Cid, ticket: bytes | None) -> bytes:
         """One block, whose hash was checked.
 

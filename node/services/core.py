@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import trio
 
+from node import limits
 from node.config import Config
 from node.machines.rows import Owner
 from node.objects.record import Endpoint
@@ -47,6 +48,8 @@ class Core:
         keeping: files that a task needs though no row does yet; files_lock: held to change it
             or to remove a file, so that the two can't cross.
         files_held: on the steady clock, until when no file is removed: a backup reads them.
+        missed: peers that are silent where we knew them, for `seek`; missing: rung when one is.
+        seeds: directories to begin with.
         drafting: keys of large messages that are being submitted now.
         note: called with a line for the operator.
     """
@@ -63,9 +66,18 @@ class Core:
     arrivals: Bell = field(default_factory=Bell)
     keeping: Counter[bytes] = field(default_factory=Counter)
     files_held: Millis = Millis(0)
+    missing: Bell = field(default_factory=Bell)
+    missed: set[tuple[Key, Key]] = field(default_factory=set)
+    seeds: tuple[Endpoint, ...] = ()
     drafting: set[bytes] = field(default_factory=set)
     files_lock: trio.Lock = field(default_factory=trio.Lock)
     note: Callable[[str], None] = lambda _line: None
+
+    def miss(self, owner: Key, did: Key, silent: int) -> None:
+        """A peer did not answer `silent` times in a row; a hint, given again with the next."""
+        if silent >= limits.SEEK_AFTER and len(self.missed) < limits.SEEK_KEYS:
+            self.missed.add((owner, did))
+            self.missing.ring()
 
     def now(self) -> Instant:
         """The wall clock, to be read once for each fact."""

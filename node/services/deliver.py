@@ -119,9 +119,9 @@ class Deliverer:
                 # Who fell silent alone in this round waits for its own next attempt already.
                 if row is not None and row.wake_at is not None and row.wake_at <= now:
                     refused = error.reason if row.introduce else row.refused
-                    tx.peers.put(
-                        peers.on_silence(row, now, jitter, error.reason).but(refused=refused)
-                    )
+                    after = peers.on_silence(row, now, jitter, error.reason).but(refused=refused)
+                    tx.peers.put(after)
+                    self._core.miss(owner, did, after.silent)
 
         self._core.db.apply(work)
         self._core.note(f"{names.did(dids[0])[-8:]}: {error.text}")

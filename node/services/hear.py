@@ -124,8 +124,8 @@ class Hearing:
             items.append(item(peer, known, row, sent, self._core.config.origin, now))
         return notification.sign_batch(owner.owner, items, owner.signing)
 
-    async def record(self, did: Key, block: bytes) -> None:
-        """A newer record of a contact; anyone else's is not kept.
+    async def record(self, did: Key, block: bytes) -> bool:
+        """A newer record of a contact; anyone else's is not kept. Whether it is a contact's.
 
         Raises:
             Conflict: an older one; `newer_record` gives the newer.
@@ -136,15 +136,18 @@ class Hearing:
             raise Unverified("this record is somebody else's")
         new = signed.verify()  # first: else a bad signature would ask who knows whom here
 
-        def work(tx: Tables) -> None:
-            for row in _peers_called(tx, did):
+        def work(tx: Tables) -> bool:
+            known = list(_peers_called(tx, did))
+            for row in known:
                 if row.record is not None and record.decode(row.record).claim.beats(new):
                     raise Conflict("a newer record is known", reason="older-record")
                 meet.learn(tx, row.owner, did, block, now)
                 ledger.heard(tx, row.owner, did, now)
+            return bool(known)
 
-        await self._core.db.transact(work)
+        concerns = await self._core.db.transact(work)
         self._ring()
+        return concerns
 
     def newer_record(self, did: Key) -> bytes | None:
         """The newest record known of a contact."""

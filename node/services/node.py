@@ -15,12 +15,14 @@ from node.services.backup import Backups, Kept
 from node.services.calls import Calls
 from node.services.core import Core
 from node.services.deliver import Deliverer
+from node.services.directory import Directory
 from node.services.find import Finder
 from node.services.greet import Greeter
 from node.services.hear import Hearing
 from node.services.meet import Introductions
 from node.services.peerapp import Peers
 from node.services.pickup import Collector
+from node.services.seek import Seeker, Teller
 from node.services.serve import Serving
 from node.services.submit import Submission
 from node.services.sweep import EVERY, Sweeper
@@ -41,6 +43,8 @@ class Node:
     collector: Collector
     sweeper: Sweeper
     backups: Backups
+    seeker: Seeker
+    teller: Teller
 
     async def start(self) -> None:
         """What comes first: leftovers of a crash, records that say where we are, polls due."""
@@ -63,6 +67,8 @@ class Node:
             nursery.start_soon(self.deliverer.run)
             nursery.start_soon(self.collector.run)
             nursery.start_soon(self.sweeper.run)
+            nursery.start_soon(self.seeker.run)
+            nursery.start_soon(self.teller.run)
 
 
 def _poll_contacts(tx: Tables, owner: Owner, now: Instant) -> None:
@@ -84,6 +90,7 @@ def make(
     note: Callable[[str], None] = lambda _line: None,
     sweep_every: float = EVERY,
     kept: Kept = tuple,
+    seeds: tuple[Endpoint, ...] = (),
 ) -> Node:
     """The services of one node over these ports.
 
@@ -91,6 +98,7 @@ def make(
         pin: of the certificate that is met at its origin; None: callers need none.
         sweep_every: seconds between sweeps.
         kept: the small files that belong into a backup.
+        seeds: directories to begin with.
     """
     own = Endpoint(origin=config.origin, pin=pin)
     switch = Switch(exchange, own)
@@ -103,11 +111,13 @@ def make(
         config=config,
         endpoints=(own,),
         note=note,
+        seeds=seeds,
     )
     calls, admission = Calls(switch), Admission(core)
     greeter = Greeter(core, calls)
     serving = Serving(core)
-    peers = Peers(core, admission, Hearing(core), Introductions(core), serving)
+    directory = Directory(core, calls)
+    peers = Peers(core, admission, Hearing(core), Introductions(core), serving, directory)
     switch.app = peers
     return Node(
         core=core,
@@ -119,4 +129,6 @@ def make(
         collector=Collector(core, calls, greeter),
         sweeper=Sweeper(core, sweep_every),
         backups=Backups(core, kept),
+        seeker=Seeker(core, calls),
+        teller=Teller(core, calls),
     )

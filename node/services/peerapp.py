@@ -19,6 +19,7 @@ from node.ports import CARV1, DAG_CBOR, PROBLEM, RAW, Request, Response
 from node.services import meet, owners, views
 from node.services.admit import Admission
 from node.services.core import Core
+from node.services.directory import Directory
 from node.services.hear import Hearing
 from node.services.meet import Introductions
 from node.services.serve import Serving
@@ -37,9 +38,11 @@ class Peers:
         hearing: Hearing,
         introductions: Introductions,
         serving: Serving,
+        directory: Directory,
     ) -> None:
         self._core, self._admission, self._hearing = core, admission, hearing
         self._introductions, self._serving = introductions, serving
+        self._directory = directory
         self._posts: dict[str, Callable[[Request, str], Awaitable[Response]]] = {
             "/v1/notifications": self._notifications,
             "/v1/receipts": self._receipts,
@@ -63,7 +66,7 @@ class Peers:
         if method in ("GET", "HEAD"):
             return await self._get(request)
         if method == "PUT" and path.startswith("/v1/records/"):
-            return await self._put_record(request)
+            return await self._put_record(request, source)
         raise Absent("there is no such call", reason="no-such-call")
 
     async def _get(self, request: Request) -> Response:
@@ -73,6 +76,8 @@ class Peers:
             return await self._block(request, last)
         if folder == "/v1/owners":
             return self._owner(last)
+        if folder == "/v1/records":
+            return self._listed(last)
         if folder == "/i":
             return self._invited(last)
         if path == "/.well-known/willcall":
@@ -142,14 +147,31 @@ class Peers:
         )
         return _own_page(200, made)
 
-    async def _put_record(self, request: Request) -> Response:
+    def _listed(self, last: str) -> Response:
+        key = _key(last)
+        body = None if key is None else self._directory.told(key)
+        if body is None:
+            raise Absent("this record is not kept here")
+        return Response(status=200, body=body)
+
+    async def _put_record(self, request: Request, source: str) -> Response:
         did = names.parse_z(request.path.removeprefix("/v1/records/"))
         try:
-            await self._hearing.record(did, request.body)
+            concerns = await self._hearing.record(did, request.body)
+            if self._directory.enabled:
+                await self._offer(request.body, source, concerns)
         except Conflict:
-            newer = self._hearing.newer_record(did)
+            newer = self._hearing.newer_record(did) or self._directory.told(did)
             return Response(status=409, body=newer or b"")
         return Response(status=204, body=b"")
+
+    async def _offer(self, block: bytes, source: str, concerns: bool) -> None:
+        """Keeps a record as a directory; a contact's was heard, whatever comes of it here."""
+        try:
+            await self._directory.offer(record.decode(block), source)
+        except WillcallError:
+            if not concerns:
+                raise
 
     def _webfinger(self, query: str) -> Response:
         """Whose key a name is, for owners who chose to be found."""

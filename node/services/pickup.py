@@ -186,7 +186,9 @@ class Collector:
             for owner in owners:
                 row = tx.peers.get(owner, sender)
                 if row is not None:
-                    tx.peers.put(peers.on_pickup_silence(row, now, jitter, error.reason))
+                    after = peers.on_pickup_silence(row, now, jitter, error.reason)
+                    tx.peers.put(after)
+                    self._core.miss(owner, sender, after.pickup_silent)
 
         self._core.db.apply(work)
         self._core.note(f"pickup from {names.did(sender)[-8:]}: {error.text}")

@@ -13,7 +13,7 @@ from node.errors import StoreFailed
 from node.machines import clock, outbox, retention
 from node.machines.rows import Peer, Trash
 from node.ports import Tables
-from node.services import arrive, ledger, ring
+from node.services import arrive, directory, ledger, ring
 from node.services.core import Core
 from node.units import HOUR, Instant
 
@@ -98,18 +98,19 @@ class Sweeper:
         return len(rows)
 
     def _forget(self, tx: Tables, now: Instant) -> int:
-        """Retractions, invites, pickups and what strangers have pending, whose time is over."""
+        """Retractions, invites, pickups, strangers' and others' records whose time is over."""
         gone = list(islice(tx.withdrawn.by("until", until=now), AT_ONCE))
         for row in gone:
             tx.withdrawn.delete(row)
         invites = list(islice(tx.invites.by("until", until=now - limits.KEEP_DEFAULT), AT_ONCE))
         for invite in invites:
             tx.invites.delete(invite)
+        listed = directory.forget(tx, now, AT_ONCE)
         pickups = list(islice(tx.pickups.by("until", until=now), AT_ONCE))
         for pickup in pickups:
             arrive.fail(tx, pickup)
         ring.forget(tx, now)
-        return max(len(gone), len(invites), len(pickups))
+        return max(len(gone), len(invites), len(pickups), listed)
 
     async def _find_orphans(self) -> None:
         """Files that a crash left without a row go to the trash, one folder at a time.

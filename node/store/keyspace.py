@@ -207,6 +207,16 @@ INVITES = Layout(
     indexes={"until": (b"u", lambda r: u64(r.expires))},
 )
 PINS = Layout(letter=b"N", row=rows.Pin, width=64, key=lambda r: r.owner + r.digest)
+LISTED = Layout(
+    letter=b"L",
+    row=rows.Listed,
+    width=32,
+    key=lambda r: r.did,
+    indexes={
+        "network": (b"n", lambda r: r.network),
+        "until": (b"u", lambda r: u64(r.until)),
+    },
+)
 BLOCKS = Layout(letter=b"B", row=rows.Block, width=36, key=lambda r: r.cid)
 DRAFTS = Layout(letter=b"F", row=rows.Draft, width=64, key=lambda r: r.owner + r.key)
 TRASH = Layout(letter=b"T", row=rows.Trash, width=36, key=lambda r: r.cid)

@@ -252,6 +252,7 @@ class StoredTables:
         self.held: Table[rows.Held] = RowTable(tx, keyspace.HELD)
         self.invites: Table[rows.Invite] = RowTable(tx, keyspace.INVITES)
         self.pins: Table[rows.Pin] = RowTable(tx, keyspace.PINS)
+        self.listed: Table[rows.Listed] = RowTable(tx, keyspace.LISTED)
         self.drafts: Table[rows.Draft] = RowTable(tx, keyspace.DRAFTS)
         self.trash: Table[rows.Trash] = RowTable(tx, keyspace.TRASH)
         self.blocks: Blocks = BlockTable(tx, next_seq)

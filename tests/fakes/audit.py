@@ -66,6 +66,7 @@ class Audit:
             self._clocks,
             self._pickup_clocks,
             self._inbox,
+            self._directory,
         ):
             found += part()
         return found
@@ -233,6 +234,11 @@ class Audit:
 
     def _rings(self, at: int | None, due: int, silent: int) -> bool:
         return at is not None and (at <= max(due, self._now) or silent > 0)
+
+    def _directory(self) -> Iterable[str]:
+        counted = self._db.read(lambda tx: tx.node()).listed
+        if counted != len(self._all(keyspace.LISTED)):
+            yield f"a directory counts {counted} records, and is another size"
 
     # --- inbox -----------------------------------------------------------------------------
 

@@ -8,12 +8,12 @@ import random
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import trio
 
-from node.config import Capacity, Config, Network, Pickup, Retention
+from node.config import Capacity, Config, Directory, Discovery, Network, Pickup, Retention
 from node.encoding.cid import Cid
 from node.errors import StoreFailed, Unreachable
 from node.machines.rows import Owner, Peer
@@ -140,12 +140,16 @@ def config_of(
     sent: str = "keep",
     quota: str = "5GiB",
     message: str = "64MiB",
+    directory: Directory | None = None,
+    discovery: Discovery | None = None,
 ) -> Config:
     return Config(
         network=Network(listen=origin),
         pickup=Pickup(ask_over=ask_over),
         retention=Retention(sent=sent),
         capacity=Capacity(quota=quota, message=message),
+        directory=directory or Directory(),
+        discovery=discovery or Discovery(),
     )
 
 
@@ -213,6 +217,7 @@ class Machine:
         self.life = 0
         self.pin: bytes | None = None
         self.slow, self.sweeps = 0.0, 60.0
+        self.seeds: tuple[Endpoint, ...] = ()
         self.notes: list[str] = []
         self.phrase: str | None = None
         self.recover: str | None = None
@@ -254,6 +259,7 @@ class Machine:
             pin=self.pin,
             note=self.notes.append,
             sweep_every=self.sweeps,
+            seeds=self.seeds,
         )
         await node.start()
         self.node = node
@@ -386,15 +392,16 @@ class World:
 
     def __init__(self, nursery: trio.Nursery, seed: int) -> None:
         self.nursery, self.seed = nursery, seed
+        self.seeds: tuple[Endpoint, ...] = ()
         self.net = FakeNet(nursery, seed)
 
     async def add(
-        self, name: str, *, sweeps: float = 60.0, pin: bytes | None = None, **options: str
+        self, name: str, *, sweeps: float = 60.0, pin: bytes | None = None, **options: Any
     ) -> Machine:
         number = len(self.net.machines) + 1
         config = config_of(f"127.0.0.{number}:4625", **options)
         machine = Machine(self.net, name, config, self.seed * 1000 + number)
-        machine.sweeps, machine.pin = sweeps, pin
+        machine.sweeps, machine.pin, machine.seeds = sweeps, pin, self.seeds
         await self.nursery.start(machine.live)
         return machine
 
