@@ -10,7 +10,7 @@ from cli import phrase, render
 from cli.local import home_of
 from cli.state import STATE
 
-NODE = ("did", "origin", "uptime", "stored", "waiting", "held", "quota")
+NODE = ("did", "origin", "uptime", "stored", "waiting", "held", "quota", "returned")
 
 
 def register(app: typer.Typer) -> None:
@@ -174,6 +174,8 @@ def _node(row: dict[str, Any]) -> None:
     render.line(f"sent {row['stored']}, still open {row['open']}")
     render.line(f"waiting at senders {row['waiting']}, held from strangers {row['held']}")
     render.line(f"quota: {render.size(used)} of {render.size(quota['limit'])} used")
+    if row["returned"]:
+        render.line(f"given back to the disk since then: {render.size(row['returned'])}")
 
 
 def invite(

@@ -125,6 +125,18 @@ class Store(Protocol):
         """
         ...
 
+    async def compact(self, start: bytes, stop: bytes) -> None:
+        """Gives the space of deleted keys in [start, stop) back to the disk.
+
+        Raises:
+            StoreFailed: it could not (DiskFull: that takes a little room itself).
+        """
+        ...
+
+    async def size(self) -> ByteCount:
+        """Bytes on the disk."""
+        ...
+
 
 class Files(Protocol):
     """Large blocks, one file each, named by their CID."""
@@ -137,8 +149,8 @@ class Files(Protocol):
         """The bytes, whose hash was checked. Absent when there is no such file."""
         ...
 
-    async def drop(self, cid: bytes) -> None:
-        """Removes the file; absent is fine."""
+    async def drop(self, cid: bytes) -> ByteCount:
+        """Removes the file; its bytes. Absent is fine: none."""
         ...
 
     async def names(self, fanout: int) -> list[Cid]:
@@ -276,12 +288,20 @@ class Blocks(Protocol):
         """One more row needs the block. `data` is None when its file is kept already."""
         ...
 
-    def drop(self, cid: bytes) -> None:
-        """One row fewer needs it; with the last one its bytes go, its name stays."""
+    def drop(self, cid: bytes) -> ByteCount:
+        """One row fewer needs it; with the last one its bytes go, its name stays.
+
+        Returns:
+            The bytes that go.
+        """
         ...
 
     def forget(self, cid: bytes) -> None:
         """The name goes too."""
+        ...
+
+    def disown(self, cid: bytes) -> None:
+        """Its author is nobody here any more: the name goes with the bytes."""
         ...
 
 
@@ -352,6 +372,24 @@ class Database(Protocol):
 
     def apply(self, work: Callable[[Tables], T]) -> T:
         """Runs `work`; its writes become durable with the next group."""
+        ...
+
+    def take_dead(self) -> ByteCount:
+        """Bytes of small blocks that were deleted since it was asked last."""
+        ...
+
+    async def compact(self, *, tables: bool = False) -> ByteCount:
+        """Gives the space of small blocks that were deleted back to the disk.
+
+        Args:
+            tables: of all other rows as well.
+
+        Returns:
+            By how much the store shrank on the disk.
+
+        Raises:
+            StoreFailed: it could not (DiskFull: that takes a little room itself).
+        """
         ...
 
     async def freeze(self) -> FrozenTables:

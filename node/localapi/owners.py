@@ -16,7 +16,7 @@ class OwnerCalls:
     """Who lives here, and how the node is."""
 
     def __init__(self, node: Node) -> None:
-        self._core = node.core
+        self._core, self._sweeper = node.core, node.sweeper
         self._views = Views(node.core, node.core.clock.steady())
         self.table: dict[str, Handler] = {
             "GET whoami": self._whoami,
@@ -40,7 +40,8 @@ class OwnerCalls:
         }
 
     async def _status(self, call: Call) -> Any:
-        return self._views.status(call.owner)
+        returned = self._sweeper.space.returned if call.admin else None
+        return self._views.status(call.owner) | {"returned": returned}
 
     async def _quota(self, call: Call) -> Any:
         return self._views.quota(call.owner)

@@ -29,7 +29,8 @@ class Node(Row, frozen=True, kw_only=True, omit_defaults=True):
         schema: the version of the rows in this store.
         last_clock: a recent wall clock that was believed, to notice that it stepped while the
             node was down; seen_clock: the same, believed or not: rows may be due as late as that.
-        owners: how many owners there are (order of `owner list`).
+        owners: how many owners there ever were (order of `owner list`).
+        dead: bytes of small blocks deleted since the store was last compacted, about.
         backed_up: the moment that the newest backup holds; verified: the same of the newest one
             that was restored for trial and compared. 0: there is none.
         lost: (memory, start) of the last restore: what happened between is not remembered.
@@ -44,6 +45,7 @@ class Node(Row, frozen=True, kw_only=True, omit_defaults=True):
     last_clock: Instant = Instant(0)
     seen_clock: Instant = Instant(0)
     owners: int = 0
+    dead: int = 0
     backed_up: Instant = Instant(0)
     verified: Instant = Instant(0)
     lost: tuple[Instant, Instant] | None = None

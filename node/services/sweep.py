@@ -1,4 +1,4 @@
-"""What time does by itself: expiry, the end of the grace, freed blocks, forgotten rows.
+"""What time does by itself: expiry, the end of the grace, forgotten rows.
 
 Nothing expires while the clock is not believed. Each pass looks at what is due only, so it
 costs nothing that grows with the mailbox. Spec: 06 §clocks, §retention.
@@ -11,28 +11,31 @@ import trio
 from node import limits
 from node.errors import StoreFailed
 from node.machines import clock, outbox, retention
-from node.machines.rows import Peer, Trash
+from node.machines.rows import Peer
 from node.ports import Tables
 from node.services import arrive, directory, ledger, ring
 from node.services.core import Core
+from node.services.space import Space
 from node.units import HOUR, Instant
 
 EVERY = 60.0
 """Seconds between looks at the clock."""
-FANOUT = 256
-"""Folders of files; one is looked through at each look."""
 AT_ONCE = 500
 """Rows changed in one transaction: a node with much to expire stays answering."""
 
 
 class Sweeper:
-    """Runs all that is due by the clock alone, every so many seconds."""
+    """Runs all that is due by the clock alone, every so many seconds.
+
+    Attributes:
+        space: what gives room back to the disk.
+    """
 
     def __init__(self, core: Core, every: float = EVERY) -> None:
         self._core, self._every = core, every
         node = core.db.read(lambda tx: tx.node())
         self._guard = clock.on_start(core.now(), core.clock.steady(), node.last_clock)
-        self._folder = 0
+        self.space = Space(core)
 
     async def run(self) -> None:
         """Sweeps until cancelled."""
@@ -50,8 +53,7 @@ class Sweeper:
         if clock.believed(self._guard):
             while self._core.db.apply(lambda tx: self._due(tx, now)):
                 await trio.lowlevel.checkpoint()
-        await self._find_orphans()
-        await self._empty_trash()
+        await self.space.once()
 
     def _look(self, now: Instant) -> None:
         self._guard = clock.on_look(self._guard, now, self._core.clock.steady())
@@ -112,24 +114,6 @@ class Sweeper:
         ring.forget(tx, now)
         return max(len(gone), len(invites), len(pickups), listed)
 
-    async def _find_orphans(self) -> None:
-        """Files that a crash left without a row go to the trash, one folder at a time.
-
-        A pickup that was interrupted loses its parts by this, and fetches them again.
-        """
-        names = await self._core.files.names(self._folder)
-        self._folder = (self._folder + 1) % FANOUT
-
-        def work(tx: Tables) -> None:
-            drafted = {part for draft in tx.drafts.scan() for part in draft.parts}
-            for name in names:
-                block = tx.blocks.get(name)
-                if (block is None or not block.refs) and name not in drafted:
-                    tx.trash.put(Trash(cid=name))
-
-        if names:
-            self._core.db.apply(work)
-
     def _make_room(self, tx: Tables, now: Instant) -> int:
         """What waits only for room is picked up, however the room was made."""
         waiting = {row.owner for row in islice(tx.pickups.by("full"), AT_ONCE)}
@@ -143,23 +127,6 @@ class Sweeper:
         for draft in left:
             arrive.abandon(tx, draft)
         return 0
-
-    async def _empty_trash(self) -> None:
-        """Files that no row needs are removed, one at a time, under the files' lock."""
-        core = self._core
-        doomed = core.db.read(lambda tx: list(islice(tx.trash.scan(), AT_ONCE)))
-        for row in doomed:
-            async with core.files_lock:
-                if core.clock.steady() < core.files_held:
-                    return
-                if core.keeping[row.cid] > 0:
-                    continue
-                block = core.db.read(lambda tx, row=row: tx.blocks.get(row.cid))  # type: ignore[misc]
-                if block is None or not block.refs:
-                    # The row that freed it must be durable before its bytes are gone.
-                    await core.db.transact(lambda tx: None)
-                    await core.files.drop(row.cid)
-                core.db.apply(lambda tx, row=row: tx.trash.delete(row))  # type: ignore[misc]
 
 
 def _note_clock(tx: Tables, now: Instant, believed: Instant) -> None:

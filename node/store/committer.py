@@ -27,6 +27,7 @@ import trio
 from node.errors import Damaged, StoreFailed
 from node.ports import FrozenRows, Threads, Tx
 from node.store.kv import Change, KeyValue, Ordered, Row
+from node.units import ByteCount
 
 T = TypeVar("T")
 
@@ -107,6 +108,19 @@ class Committed:
         """
         await self.flush()
         return self._engine.freeze()
+
+    async def compact(self, start: bytes, stop: bytes) -> None:
+        """Gives the space of deleted keys in [start, stop) back to the disk.
+
+        Raises:
+            StoreFailed: it could not.
+        """
+        await self.flush()
+        await self._threads.run(partial(self._engine.compact, start, stop))
+
+    async def size(self) -> ByteCount:
+        """Bytes on the disk."""
+        return ByteCount(await self._threads.run(self._engine.size))
 
     async def close(self) -> None:
         """Writes what is pending and takes no more; then cancel `run` and close the engine.

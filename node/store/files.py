@@ -18,6 +18,7 @@ from node.encoding import cid as cids
 from node.encoding.cid import Cid
 from node.errors import Absent, Damaged, DiskFull, Malformed, StoreFailed, Unverified
 from node.ports import Threads
+from node.units import ByteCount
 
 FANOUT = 256
 """Folders for the files: the last two characters of a CID are its last 8 bits, spread evenly. A
@@ -79,13 +80,13 @@ class BlockFiles:
         """
         return await self._threads.run(partial(self._read, cid))
 
-    async def drop(self, cid: bytes) -> None:
-        """Removes the file; absent is fine. A power cut may bring it back: see `names`.
+    async def drop(self, cid: bytes) -> ByteCount:
+        """Removes the file; its bytes. A power cut may bring it back: see `names`.
 
         Raises:
             StoreFailed: the disk refused.
         """
-        await self._threads.run(partial(self._drop, cid))
+        return await self._threads.run(partial(self._drop, cid))
 
     async def clean(self) -> None:
         """Removes what a crash left half-written. Only at start, before anything is kept.
@@ -146,11 +147,16 @@ class BlockFiles:
             return Damaged(f"The block {path.name} is damaged ({error.strerror}).")
         return Damaged(f"The block {path.name} is damaged; the file is now {place}.")
 
-    def _drop(self, cid: bytes) -> None:
+    def _drop(self, cid: bytes) -> ByteCount:
+        path = self._path(cid)
         try:
-            self._path(cid).unlink(missing_ok=True)
+            size = path.stat().st_size
+            path.unlink()
+        except FileNotFoundError:
+            return ByteCount(0)
         except OSError as error:
             raise _translated("removed", cid, error) from error
+        return ByteCount(size)
 
     def _clean(self) -> None:
         try:

@@ -59,6 +59,17 @@ class KeyValue(Protocol):
         """
         ...
 
+    def compact(self, start: bytes, stop: bytes) -> None:
+        """Gives the space of deleted keys in [start, stop) back to the disk; no row changes.
+
+        From a thread of its own, beside one that reads and one that writes.
+        """
+        ...
+
+    def size(self) -> int:
+        """Bytes on the disk; about."""
+        ...
+
     def close(self) -> None:
         """Lets go of the files. Closing twice is harmless; any other later call StoreFailed."""
         ...

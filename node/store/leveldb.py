@@ -16,7 +16,7 @@ import errno
 import os
 import tempfile
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from threading import Condition, Lock, RLock
 from typing import TYPE_CHECKING, Self
@@ -160,6 +160,44 @@ class LevelDbKv:
                     self._view, self._doubtful = before, dict.fromkeys(puts)
                 raise self._failure(error) from error
             before.close()
+
+    def compact(self, start: bytes, stop: bytes) -> None:
+        """Gives the space of deleted keys in [start, stop) back to the disk.
+
+        The handle is held as by a scan, so a range should be over in a second or two.
+
+        Raises:
+            DiskFull: there is no room for what is written anew: LevelDB would refuse all further
+                writes until it is opened again.
+        """
+        with self._gate:
+            db = self._db
+            if db is None or self._spoiled():
+                return  # the next write opens a new one; there will be another time
+            self._scans += 1
+        try:
+            if size := db.approximate_size(start, stop):
+                self._check_room(size)
+                db.compact_range(start=start, stop=stop)
+        except (plyvel.Error, OSError) as error:
+            raise self._failure(error) from error
+        finally:
+            with self._gate:
+                self._scans -= 1
+                self._quiet.notify_all()
+
+    def _check_room(self, size: int) -> None:
+        disk = os.statvfs(self._folder)
+        if disk.f_bavail * disk.f_frsize < size + ROOM:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def size(self) -> int:
+        """Bytes of all its files; one that goes meanwhile counts or not."""
+        found = 0
+        for entry in os.scandir(self._folder):
+            with suppress(FileNotFoundError):
+                found += entry.stat().st_size
+        return found
 
     def close(self) -> None:
         """Lets go of the files."""

@@ -11,6 +11,7 @@ from node.encoding.cid import Cid
 from node.errors import Absent, Damaged, StoreFailed, Unverified
 from node.store.files import fanout_of
 from node.store.kv import Change, Ordered, Row, walk
+from node.units import ByteCount
 
 PURGE = 1_024
 """Deleted keys are kept as marks until there are so many, and more than live ones: then the
@@ -64,6 +65,16 @@ class MemoryKv:
             twin._rows.update({k: v for k, v in self._rows.values.items() if v is not None})
         return twin
 
+    def compact(self, start: bytes, stop: bytes) -> None:
+        """Nothing is kept of what was deleted."""
+        self._check()
+
+    def size(self) -> int:
+        """Bytes of all keys and values."""
+        self._check()
+        with self._lock:
+            return sum(len(k) + len(v) for k, v in self._rows.values.items() if v is not None)
+
     def close(self) -> None:
         """Refuses all later calls."""
         self._closed = True
@@ -110,9 +121,9 @@ class MemoryFiles:
             raise Damaged(f"The block {cids.show(cid)} is damaged.") from error
         return block
 
-    async def drop(self, cid: bytes) -> None:
+    async def drop(self, cid: bytes) -> ByteCount:
         """Removes the block; absent is fine."""
-        self._blocks.pop(cid, None)
+        return ByteCount(len(self._blocks.pop(cid, b"")))
 
     async def clean(self) -> None:
         """Nothing is ever half-written here."""

@@ -6,6 +6,7 @@ reads the old row, and writes the difference. A damaged row is noticed when it i
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -19,11 +20,14 @@ from node.machines.rows import Block, Row
 from node.ports import Blocks, FrozenRows, Store, Table, Tables, Tx
 from node.store import keyspace
 from node.store.keyspace import Layout, join, stop_of
-from node.units import Key
+from node.units import ByteCount, Key
 
 R = TypeVar("R", bound=Row)
 T = TypeVar("T")
 
+LIVE_AT_ONCE, DEAD_AT_ONCE = 1_024, 65_536
+"""Small blocks that are compacted at once, and deleted ones before the first that is left: a
+second's work each, or a node that is told to stop would be late."""
 LOOK = 1_000
 """Rows decoded at once while blocks are looked through: three milliseconds."""
 
@@ -158,8 +162,8 @@ class RowTable(Generic[R]):
 class BlockTable:
     """`ports.Blocks`: reference counts, and the bytes of small blocks."""
 
-    def __init__(self, tx: Tx, next_seq: Callable[[], int]) -> None:
-        self._tx, self._next_seq = tx, next_seq
+    def __init__(self, tx: Tx, store: "TableStore") -> None:
+        self._tx, self._whole = tx, store
         self._rows: RowTable[Block] = RowTable(tx, keyspace.BLOCKS)
         self._trash: RowTable[rows.Trash] = RowTable(tx, keyspace.TRASH)
 
@@ -205,27 +209,37 @@ class BlockTable:
             return made
         if len(data) > limits.SMALL_BLOCK:
             raise StoreFailed("a large block is kept as a file before its row is written")
-        seq = self._next_seq()
+        seq = self._whole.next_seq()
         self._tx.put(keyspace.body(seq), data)
         made = row.but(seq=seq)
         return made
 
-    def drop(self, cid: bytes) -> None:
+    def drop(self, cid: bytes) -> ByteCount:
         """One row fewer needs the block."""
         row = self._rows.get(cid)
         if row is None or row.refs == 0:
             raise Damaged(f"block {cids.show(cid)} was dropped more often than added")
         if row.refs > 1:
             self._rows.put(row.but(refs=row.refs - 1))
-            return
+            return ByteCount(0)
         if row.seq is not None:
             self._tx.delete(keyspace.body(row.seq))
+            self._whole.dead += row.size
         if row.file:
             self._trash.put(rows.Trash(cid=row.cid))
         if row.author is None:
             self._rows.delete(row)
         else:
             self._rows.put(row.but(refs=0, seq=None, file=False))
+        return ByteCount(row.size)
+
+    def disown(self, cid: bytes) -> None:
+        """The name of a block goes with its bytes."""
+        row = self._rows.get(cid)
+        if row is not None and row.refs:
+            self._rows.put(row.but(author=None, message=None))
+        else:
+            self.forget(cid)
 
     def forget(self, cid: bytes) -> None:
         """The name of a block whose bytes are gone goes too."""
@@ -237,7 +251,7 @@ class BlockTable:
 class StoredTables:
     """`ports.Tables` inside one transaction."""
 
-    def __init__(self, tx: Tx, next_seq: Callable[[], int]) -> None:
+    def __init__(self, tx: Tx, store: "TableStore") -> None:
         self._tx = tx
         self.owners: Table[rows.Owner] = RowTable(tx, keyspace.OWNERS)
         self.tokens: Table[rows.Token] = RowTable(tx, keyspace.TOKENS)
@@ -255,7 +269,7 @@ class StoredTables:
         self.listed: Table[rows.Listed] = RowTable(tx, keyspace.LISTED)
         self.drafts: Table[rows.Draft] = RowTable(tx, keyspace.DRAFTS)
         self.trash: Table[rows.Trash] = RowTable(tx, keyspace.TRASH)
-        self.blocks: Blocks = BlockTable(tx, next_seq)
+        self.blocks: Blocks = BlockTable(tx, store)
 
     def node(self) -> rows.Node:
         """The node's own row."""
@@ -270,11 +284,15 @@ class StoredTables:
 
 
 class TableStore:
-    """`ports.Database` over any `ports.Store`."""
+    """`ports.Database` over any `ports.Store`.
+
+    Attributes:
+        dead: bytes of small blocks deleted since `take_dead`; a failed transaction counts too.
+    """
 
     def __init__(self, store: Store) -> None:
-        self._store = store
-        self._seq = store.read(_last_seq)
+        self._store, self.dead = store, 0
+        self._seq = store.read(partial(_seq_at, reverse=True))
 
     def read(self, work: Callable[[Tables], T]) -> T:
         """Runs `work` for its result."""
@@ -292,10 +310,33 @@ class TableStore:
         """All that was written so far, durable. Close it."""
         return FrozenStore(await self._store.freeze())
 
-    def _tables(self, tx: Tx) -> StoredTables:
-        return StoredTables(tx, self._next_seq)
+    def take_dead(self) -> ByteCount:
+        """Bytes of small blocks that were deleted since it was asked last."""
+        dead, self.dead = ByteCount(self.dead), 0
+        return dead
 
-    def _next_seq(self) -> int:
+    async def compact(self, *, tables: bool = False) -> ByteCount:
+        """Gives the space of deleted rows back to the disk, range by range."""
+        before = await self._store.size()
+        for start, stop in self._ranges(tables):
+            await self._store.compact(start, stop)
+        return ByteCount(max(0, before - await self._store.size()))
+
+    def _ranges(self, tables: bool) -> Iterator[tuple[bytes, bytes]]:
+        """Keys of small blocks, so many at a time; and of each table."""
+        stop = self._seq + 1
+        first = self._store.read(partial(_seq_at, reverse=False)) or stop
+        for at in (*range(0, first, DEAD_AT_ONCE), *range(first, stop, LIVE_AT_ONCE)):
+            end = min(at + DEAD_AT_ONCE, first) if at < first else at + LIVE_AT_ONCE
+            yield keyspace.body(at), keyspace.body(end)
+        for layout in keyspace.LAYOUTS if tables else ():
+            yield layout.letter, stop_of(layout.letter)
+
+    def _tables(self, tx: Tx) -> StoredTables:
+        return StoredTables(tx, self)
+
+    def next_seq(self) -> int:
+        """Where the bytes of the next small block lie."""
         # Numbers of transactions that failed are skipped, never used again in this run.
         self._seq += 1
         return self._seq
@@ -336,7 +377,8 @@ class FrozenStore:
         self._frozen.close()
 
 
-def _last_seq(tx: Tx) -> int:
-    for key, _ in tx.scan(keyspace.BODY, stop_of(keyspace.BODY), reverse=True):
+def _seq_at(tx: Tx, *, reverse: bool) -> int:
+    """The number of the first small block, or of the last; 0: there is none."""
+    for key, _ in tx.scan(keyspace.BODY, stop_of(keyspace.BODY), reverse=reverse):
         return int.from_bytes(key[1:], "big")
     return 0

@@ -51,7 +51,9 @@ def test_version() -> None:
 def test_status_of_the_node(friends: Friends) -> None:
     anna, _ = friends
     row = anna.json("status")
-    assert list(row) == ["did", "origin", "uptime", "stored", "waiting", "held", "quota"]
+    assert list(row) == [
+        "did", "origin", "uptime", "stored", "waiting", "held", "quota", "returned",
+    ]  # fmt: skip
     assert all(type(row[word]) is int for word in ("uptime", "stored", "waiting", "held"))
     assert set(row["quota"]) == QUOTA
     assert "quota" in anna.says("status")

@@ -70,5 +70,11 @@ class FailingKv:
     def freeze(self) -> FrozenRows:
         return self.inner.freeze()
 
+    def compact(self, start: bytes, stop: bytes) -> None:
+        self.inner.compact(start, stop)
+
+    def size(self) -> int:
+        return self.inner.size()
+
     def close(self) -> None:
         self.inner.close()

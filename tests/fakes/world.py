@@ -175,9 +175,9 @@ class _Files:
         await self._moment()
         return await self._machine.files.read(cid)
 
-    async def drop(self, cid: bytes) -> None:
+    async def drop(self, cid: bytes) -> ByteCount:
         await self._moment()
-        await self._machine.files.drop(cid)
+        return await self._machine.files.drop(cid)
 
     async def names(self, fanout: int) -> list[Cid]:
         return await self._machine.files.names(fanout)

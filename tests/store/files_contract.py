@@ -50,12 +50,12 @@ class FilesContract:
         name = cids.of_raw(b"never")
         with pytest.raises(Absent, match=cids.show(name)):
             await files.read(name)
-        await files.drop(name)
+        assert await files.drop(name) == 0
 
     async def test_a_dropped_block_is_absent(self, files: Files) -> None:
         name = cids.of_raw(b"block")
         await files.keep(name, b"block")
-        await files.drop(name)
+        assert await files.drop(name) == 5
         with pytest.raises(Absent):
             await files.read(name)
 

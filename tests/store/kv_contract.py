@@ -50,6 +50,36 @@ class KvContract:
         assert kv.get(b"a") is None
         assert list(kv.scan(b"", LAST)) == [(b"b", b"2")]
 
+    def test_compacting_changes_no_row(self, kv: KeyValue) -> None:
+        rows: Puts = {b"%03d" % n: b"v" * 500 for n in range(300)}
+        kv.write(rows)
+        kv.write({b"%03d" % n: None for n in range(300) if n % 3})
+        left = {key: value for key, value in rows.items() if int(key) % 3 == 0}
+        for start, stop in ((b"", LAST), (b"100", b"200"), (b"200", b"100"), (b"x", LAST)):
+            kv.compact(start, stop)
+            assert dict(kv.scan(b"", LAST)) == left
+        assert kv.size() >= 100 * 503
+
+    def test_compacting_beside_a_reader_and_a_writer(self, kv: KeyValue) -> None:
+        value = bytes(range(250)) * 20
+        kv.write({b"%04d" % n: value for n in range(2_000)})
+        done = Event()
+
+        def compact() -> None:
+            for low in range(0, 2_000, 100):
+                kv.compact(b"%04d" % low, b"%04d" % (low + 100))
+            done.set()
+
+        worker = Thread(target=compact)
+        worker.start()
+        n = 0
+        while not done.is_set() or n < 100:
+            kv.write({b"%04d" % n: None, b"%04d" % (n + 2_000): value})
+            assert kv.get(b"%04d" % n) is None
+            assert len(list(kv.scan(b"", LAST))) == 2_000
+            n += 1
+        worker.join()
+
     def test_an_empty_write_is_harmless(self, kv: KeyValue) -> None:
         kv.write({})
         assert list(kv.scan(b"", LAST)) == []

@@ -256,3 +256,23 @@ def test_a_first_start_that_was_cut_off_starts_again(folder: Path) -> None:
     kv = LevelDbKv.open(folder)
     kv.write({b"a": b"1"})
     kv.close()
+
+
+def test_compacting_without_room_is_refused_and_harms_nobody(tmp_path: Path) -> None:
+    with tmpfs(tmp_path / "disk", "96m") as disk:
+        kv = LevelDbKv.open(disk / "db")
+        for n in range(200):
+            kv.write({b"%03d" % n: os.urandom(50_000)})
+        kv.write({b"%03d" % n: None for n in range(200) if n % 2})
+        before = dict(kv.scan(b"", LAST))
+        filler = fill(disk)
+        with pytest.raises(DiskFull, match="full"):
+            kv.compact(b"", LAST)
+        filler.unlink()
+        kv.write({b"after": b"v"})  # LevelDB was not spoiled
+        assert kv.era == 0
+        size = kv.size()
+        kv.compact(b"", LAST)
+        assert kv.size() < size * 0.7
+        assert dict(kv.scan(b"", LAST)) == before | {b"after": b"v"}
+        kv.close()
