@@ -42,6 +42,7 @@ class Rig:
             clock=self.clock,
             randomness=self.random,
             exchange=None,  # type: ignore[arg-type]
+            endpoints=(),
             config=Config(),
             note=self.notes.append,
         )
