@@ -133,10 +133,6 @@ class Store(Protocol):
         """
         ...
 
-    async def size(self) -> ByteCount:
-        """Bytes on the disk."""
-        ...
-
 
 class Files(Protocol):
     """Large blocks, one file each, named by their CID."""
@@ -378,14 +374,11 @@ class Database(Protocol):
         """Bytes of small blocks that were deleted since it was asked last."""
         ...
 
-    async def compact(self, *, tables: bool = False) -> ByteCount:
+    async def compact(self, *, tables: bool = False) -> None:
         """Gives the space of small blocks that were deleted back to the disk.
 
         Args:
             tables: of all other rows as well.
-
-        Returns:
-            By how much the store shrank on the disk.
 
         Raises:
             StoreFailed: it could not (DiskFull: that takes a little room itself).

@@ -103,8 +103,11 @@ class Space:
                 self._not_before = Millis(steady + AGAIN)
                 self._core.note(f"the store can't shrink now: {error.text}")
 
-    async def compact(self, *, tables: bool = False) -> ByteCount:
-        """Gives back what is dead in the store; how much that was.
+    async def compact(self, *, tables: bool = False) -> None:
+        """Gives back what is dead in the store.
+
+        That is what is counted, not what the files lost: the engine rewrites them at times of its
+        own, so their sizes before and after say little.
 
         Args:
             tables: rows too, not only blocks: after an owner went.
@@ -112,11 +115,10 @@ class Space:
         Raises:
             StoreFailed: there is no room for it, or the disk failed.
         """
-        self._note_dead()
-        freed = await self._core.db.compact(tables=tables)
+        dead = self._note_dead()
+        await self._core.db.compact(tables=tables)
         self._core.db.apply(lambda tx: tx.put_node(tx.node().but(dead=0)))
-        self._give(freed, "the store is smaller")
-        return freed
+        self._give(dead, "small blocks")
 
     def _note_dead(self) -> int:
         """Dead bytes in the store; remembered, so that a restart does not forget them."""

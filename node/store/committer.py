@@ -27,7 +27,6 @@ import trio
 from node.errors import Damaged, StoreFailed
 from node.ports import FrozenRows, Threads, Tx
 from node.store.kv import Change, KeyValue, Ordered, Row
-from node.units import ByteCount
 
 T = TypeVar("T")
 
@@ -117,10 +116,6 @@ class Committed:
         """
         await self.flush()
         await self._threads.run(partial(self._engine.compact, start, stop))
-
-    async def size(self) -> ByteCount:
-        """Bytes on the disk."""
-        return ByteCount(await self._threads.run(self._engine.size))
 
     async def close(self) -> None:
         """Writes what is pending and takes no more; then cancel `run` and close the engine.

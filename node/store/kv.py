@@ -66,10 +66,6 @@ class KeyValue(Protocol):
         """
         ...
 
-    def size(self) -> int:
-        """Bytes on the disk; about."""
-        ...
-
     def close(self) -> None:
         """Lets go of the files. Closing twice is harmless; any other later call StoreFailed."""
         ...

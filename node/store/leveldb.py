@@ -16,7 +16,7 @@ import errno
 import os
 import tempfile
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from threading import Condition, Lock, RLock
 from typing import TYPE_CHECKING, Self
@@ -190,14 +190,6 @@ class LevelDbKv:
         disk = os.statvfs(self._folder)
         if disk.f_bavail * disk.f_frsize < size + ROOM:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    def size(self) -> int:
-        """Bytes of all its files; one that goes meanwhile counts or not."""
-        found = 0
-        for entry in os.scandir(self._folder):
-            with suppress(FileNotFoundError):
-                found += entry.stat().st_size
-        return found
 
     def close(self) -> None:
         """Lets go of the files."""

@@ -69,12 +69,6 @@ class MemoryKv:
         """Nothing is kept of what was deleted."""
         self._check()
 
-    def size(self) -> int:
-        """Bytes of all keys and values."""
-        self._check()
-        with self._lock:
-            return sum(len(k) + len(v) for k, v in self._rows.values.items() if v is not None)
-
     def close(self) -> None:
         """Refuses all later calls."""
         self._closed = True

@@ -315,12 +315,10 @@ class TableStore:
         dead, self.dead = ByteCount(self.dead), 0
         return dead
 
-    async def compact(self, *, tables: bool = False) -> ByteCount:
+    async def compact(self, *, tables: bool = False) -> None:
         """Gives the space of deleted rows back to the disk, range by range."""
-        before = await self._store.size()
         for start, stop in self._ranges(tables):
             await self._store.compact(start, stop)
-        return ByteCount(max(0, before - await self._store.size()))
 
     def _ranges(self, tables: bool) -> Iterator[tuple[bytes, bytes]]:
         """Keys of small blocks, so many at a time; and of each table."""

@@ -73,8 +73,5 @@ class FailingKv:
     def compact(self, start: bytes, stop: bytes) -> None:
         self.inner.compact(start, stop)
 
-    def size(self) -> int:
-        return self.inner.size()
-
     def close(self) -> None:
         self.inner.close()
