@@ -2,6 +2,7 @@
 
 import os
 import sys
+from functools import partial
 from typing import Any
 
 import typer
@@ -99,23 +100,17 @@ def run(
 
     Example: willcall run
     """
-    import logging
-
     import trio
 
     from node import daemon
-
-    level = logging.INFO if verbose else logging.WARNING
-    logging.basicConfig(level=level, format="%(asctime)s %(message)s", stream=sys.stderr)
-    for noisy in ("httpx", "httpcore"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
 
     def ready(text: str) -> None:
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
         render.hint("in another terminal: willcall invite, or willcall contact add LINK")
 
-    trio.run(daemon.run, daemon.Home(home_of(STATE.home)), ready)
+    home = daemon.Home(home_of(STATE.home))
+    trio.run(partial(daemon.run, home, ready, verbose=verbose))
 
 
 def try_() -> None:

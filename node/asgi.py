@@ -6,6 +6,7 @@ answer, and one form of error (RFC 9457). Which calls exist is theirs to say.
 """
 
 import json
+from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping
 from http import HTTPStatus
 from typing import Any
@@ -30,6 +31,20 @@ shown in place, and without scripts, forms or origin when it is opened all the s
 
 LENGTH_DIGITS = 16
 """More digits than any length we take; also bounds the quadratic cost of `int`."""
+
+
+class Traffic:
+    """What a server has answered so far.
+
+    Attributes:
+        answers: how many, by method, route (never a path: it may name a message) and status.
+        open: connections that are open now; refused: those that were closed unheard.
+    """
+
+    def __init__(self) -> None:
+        self.answers: Counter[tuple[str, str, int]] = Counter()
+        self.open = 0
+        self.refused = 0
 
 
 class ClientGone(OSError):

@@ -261,6 +261,22 @@ class Directory(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     seeds: Annotated[bool, _key("whether the list that came with willcall is used as well")] = True
 
 
+class Log(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the node says on standard error."""
+
+    level: Annotated[
+        str,
+        _key(
+            "the least that is logged: debug, info, warning or error",
+            _one_of("debug", "info", "warning", "error"),
+        ),
+    ] = "warning"
+    format: Annotated[
+        str,
+        _key("text: `event key=value …`; json: an object a line", _one_of("text", "json")),
+    ] = "text"
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole configuration; the tables above are its sections."""
 
@@ -273,6 +289,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     invite: Invite = Invite()
     discovery: Discovery = Discovery()
     directory: Directory = Directory()
+    log: Log = Log()
 
     @property
     def origin(self) -> str:

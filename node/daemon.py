@@ -4,9 +4,7 @@
 public port; then says ready. Stopping goes the other way round.
 """
 
-import logging
 import os
-import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
@@ -17,8 +15,9 @@ import msgspec
 import trio
 
 from node import config as configs
+from node import journal
 from node.asgi import App
-from node.client.guard import PORTS, Allowed
+from node.client.guard import PORTS
 from node.client.http import HttpExchange
 from node.config import Config
 from node.crypto import phrase
@@ -36,7 +35,7 @@ from node.errors import (
 from node.localapi.app import LocalApi
 from node.objects.record import Endpoint
 from node.server import http1
-from node.server.admission import FOREVER, ServerLimits
+from node.server.admission import FOREVER, Proxies, ServerLimits
 from node.server.door import Door
 from node.server.listen import USUAL, check_free, free_port, open_tcp, open_unix, spread
 from node.server.peer import PeerFace
@@ -44,6 +43,7 @@ from node.server.tls import Tls, TlsListener, keep
 from node.services import node as nodes
 from node.services import owners
 from node.services.node import Node
+from node.steering import Running, allowed, obey_signals
 from node.store import migrate
 from node.store.committer import Committed
 from node.store.files import BlockFiles
@@ -54,8 +54,6 @@ from node.units import DAY, KIB, MIB, ByteCount, Millis
 
 LONGEST_SOCKET = 100
 """Bytes of a Unix socket's path that every system takes (Linux: 107)."""
-
-log = logging.getLogger("willcall")
 
 
 class Home:
@@ -227,7 +225,7 @@ async def _found(home: Home, config: Config, name: str, recover: str | None) -> 
 async def opened(home: Home) -> AsyncIterator[tuple[TableStore, BlockFiles]]:
     """The store, of this schema and with its committer running; flushed and closed in the end."""
     threads = SystemThreads()
-    engine = migrate.open_store(home.db, SystemClock().now(), log.warning)
+    engine = migrate.open_store(home.db, SystemClock().now(), journal.warn)
     try:
         committed = Committed(engine, threads)
         files = BlockFiles(home.blocks, threads)
@@ -240,12 +238,13 @@ async def opened(home: Home) -> AsyncIterator[tuple[TableStore, BlockFiles]]:
         engine.close()
 
 
-async def run(home: Home, ready: Callable[[str], None]) -> None:
+async def run(home: Home, ready: Callable[[str], None], *, verbose: bool = False) -> None:
     """Runs the node until SIGTERM or SIGINT.
 
     Args:
         home: whose.
         ready: called with `ready <did> <listen> <origin>` once everything serves.
+        verbose: log what is worth knowing, whatever the configuration says.
 
     Raises:
         ConfigBroken, AlreadyRunning, PortInUse, Damaged: it did not start.
@@ -253,6 +252,7 @@ async def run(home: Home, ready: Callable[[str], None]) -> None:
     home.check()
     os.umask(0o077)
     config = home.load()
+    journal.open_log(config.log, verbose=verbose)
     with HomeLock(home.lock):
         home.check_store()
         tls = _tls(home, config)
@@ -261,7 +261,7 @@ async def run(home: Home, ready: Callable[[str], None]) -> None:
             _check_port(config)
         async with opened(home) as (db, files):
             await files.clean()
-            async with aclosing(HttpExchange(_allowed(config))) as exchange:
+            async with aclosing(HttpExchange(allowed(config))) as exchange:
                 node = nodes.make(
                     db=db,
                     files=files,
@@ -270,11 +270,21 @@ async def run(home: Home, ready: Callable[[str], None]) -> None:
                     exchange=exchange,
                     config=config,
                     pin=None if tls is None else tls.pin,
-                    note=log.info,
                     seeds=_seeds(),
+                    note=journal.note,
+                    warn=journal.warn,
                 )
                 await node.start()
-                await _serve(home, config, node, tls, ready)
+                running = Running(
+                    load=home.load,
+                    core=node.core,
+                    clock=node.core.clock,
+                    exchange=exchange,
+                    proxies=Proxies(config.proxies),
+                    tls=tls,
+                    verbose=verbose,
+                )
+                await _serve(home, node, running, ready)
 
 
 def _own(home: Home, config: Config) -> Tls:
@@ -296,8 +306,8 @@ def _tls(home: Home, config: Config) -> Tls | None:
 def _check_port(config: Config) -> None:
     _, port = origin.split(config.origin)
     if port not in PORTS:
-        ports = ", ".join(map(str, sorted(PORTS)))
-        log.warning("port %d: other nodes call %s only, unless they allow it", port, ports)
+        usual = ", ".join(map(str, sorted(PORTS)))
+        journal.warn("unusual-port", port=port, why=f"others call {usual} only, unless told so")
 
 
 def _seeds() -> tuple[Endpoint, ...]:
@@ -305,22 +315,12 @@ def _seeds() -> tuple[Endpoint, ...]:
     try:
         return seeds.verify((resources.files("bootstrap") / "seeds.txt").read_bytes()).places
     except (OSError, ModuleNotFoundError, Malformed, Unverified) as error:
-        log.warning("the list of seeds is not used: %s", error)
+        journal.warn("seeds-unusable", why=str(error))
         return ()
 
 
-def _allowed(config: Config) -> Allowed:
-    return Allowed(
-        loopback=origin.is_loopback(config.origin),
-        private=config.network.private,
-        ports=PORTS | frozenset(config.network.ports),
-    )
-
-
-async def _serve(
-    home: Home, config: Config, node: Node, tls: Tls | None, ready: Callable[[str], None]
-) -> None:
-    stop = trio.Event()
+async def _serve(home: Home, node: Node, running: Running, ready: Callable[[str], None]) -> None:
+    config, tls, stop = node.core.config, running.tls, trio.Event()
     local = open_unix(home.socket)
     try:
         async with trio.open_nursery() as nursery:
@@ -330,17 +330,17 @@ async def _serve(
             nursery.start_soon(node.run)
             if tls is not None:
                 nursery.start_soon(keep, tls, SystemClock().now)
-            nursery.start_soon(_stop_on_signal, stop)
+            nursery.start_soon(obey_signals, stop, running.reload)
             async with trio.open_nursery() as servers:
                 serve = partial(_server, stop=stop)
                 await servers.start(serve, LocalApi(node), [local], _LOCAL)
                 if remote:
                     await servers.start(serve, _door(node, config), remote, _REMOTE)
-                proxies = config.proxies
-                face = PeerFace(node.peers, proxies)
-                await servers.start(serve, face, public, ServerLimits(proxies=proxies))
+                face = PeerFace(node.peers, running.proxies)
+                await servers.start(serve, face, public, ServerLimits(proxies=running.proxies))
                 first = node.core.db.read(lambda tx: owners.find(tx, None))
                 ready(f"ready {names.did(first.owner)} {config.network.listen} {config.origin}")
+                journal.note("ready", listen=config.network.listen, origin=config.origin)
             nursery.cancel_scope.cancel()
     finally:
         home.socket.unlink(missing_ok=True)
@@ -348,7 +348,7 @@ async def _serve(
 
 def _door(node: Node, config: Config) -> Door:
     """The local API for whoever is not on this machine."""
-    return Door(LocalApi(node, trusted=False), config.local.names, SystemClock(), log.warning)
+    return Door(LocalApi(node, trusted=False), config.local.names, SystemClock(), journal.warn)
 
 
 async def _listen(home: Home, key: str, at: str | None) -> list[trio.SocketListener]:
@@ -399,9 +399,3 @@ _REMOTE = ServerLimits(
     connections=256,
 )
 """Whoever has a token may wait for its mail to be decided; whoever has none is answered at once."""
-
-
-async def _stop_on_signal(stop: trio.Event) -> None:
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async for _ in signals:
-            stop.set()

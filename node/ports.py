@@ -46,6 +46,14 @@ class Randomness(Protocol):
         ...
 
 
+class Note(Protocol):
+    """Takes a line for the operator."""
+
+    def __call__(self, event: str, /, **facts: object) -> None:
+        """Logs `event`, a word, with facts of short names: no body, key or token."""
+        ...
+
+
 class Threads(Protocol):
     """Runs blocking work away from the event loop."""
 

@@ -161,11 +161,14 @@ async def resolve(host: str, port: int) -> Sequence[str]:
 class GuardedBackend(httpcore.AsyncNetworkBackend):
     """The network as the HTTP client sees it: checked addresses only.
 
+    Attributes:
+        allowed: where connections may go to from now on.
+
     Raises Unreachable from `connect_tcp`; httpcore and httpx let it through as it is.
     """
 
     def __init__(self, allowed: Allowed, resolver: Resolve = resolve) -> None:
-        self._allowed = allowed
+        self.allowed = allowed
         self._resolve = resolver
         self._trio = httpcore.TrioBackend()
 
@@ -186,7 +189,7 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
             answers = await self._resolve(host, port)
         except (OSError, UnicodeError) as error:
             raise Unreachable(f"The name {host} was not found.", reason="dns") from error
-        addresses = judge(host, port, answers, self._allowed)[:TRIED]
+        addresses = judge(host, port, answers, self.allowed)[:TRIED]
         for address in addresses[:-1]:
             try:
                 return await self._trio.connect_tcp(address, port, ATTEMPT)

@@ -133,6 +133,12 @@ class HttpExchange:
             text = f"{endpoint.origin} did not answer in time."
             raise Unreachable(text, reason="timeout") from error
 
+    async def allow(self, allowed: Allowed) -> None:
+        """Connects to these places from now on; open connections end with their exchange."""
+        self._backend.allowed = allowed
+        for endpoint in list(self._peers):
+            await self._drop(endpoint)
+
     async def aclose(self) -> None:
         """Closes all connections; running exchanges fail."""
         while self._peers:

@@ -7,7 +7,7 @@ answers. What a source may send (buckets, lanes) is decided in `node.policy`.
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 
@@ -56,13 +56,27 @@ class ServerLimits:
     """Open connections in all: each may cost 100 KiB and a descriptor."""
     per_network: int = 64
     """Open connections of one /24 or /48: many nodes behind one address translation."""
-    proxies: tuple[Network, ...] = ()
+    proxies: Iterable[Network] = ()
     """Proxies before this node: `per_network` does not hold for them."""
     grace: Millis = Millis(7 * SECOND)
     """After a stop, running requests may finish: SIGTERM has to end within 10 s in all."""
     linger: Millis = Millis(2 * SECOND)
     """How long a refused client may go on sending: closing at once would reset the
     connection and take our answer with it."""
+
+
+class Proxies:
+    """Networks whose word on a client's address is believed; they may change while in use.
+
+    Attributes:
+        networks: those that count from now on.
+    """
+
+    def __init__(self, networks: Iterable[Network] = ()) -> None:
+        self.networks = tuple(networks)
+
+    def __iter__(self) -> Iterator[Network]:
+        return iter(self.networks)
 
 
 class ConnectionCaps:
@@ -74,10 +88,10 @@ class ConnectionCaps:
         proxies: addresses that carry many clients; only `total` holds for them.
     """
 
-    def __init__(self, total: int, per_network: int, proxies: Sequence[Network] = ()) -> None:
+    def __init__(self, total: int, per_network: int, proxies: Iterable[Network] = ()) -> None:
         self._total = total
         self._per_network = per_network
-        self._proxies = tuple(proxies)
+        self._proxies = proxies
         self._counts: Counter[str] = Counter()
         self.open = 0
 
@@ -117,7 +131,7 @@ def is_within(text: str, networks: Iterable[Network]) -> bool:
     return address is not None and any(address in each for each in networks)
 
 
-def source(scope: Scope, trusted_proxies: Sequence[Network]) -> str:
+def source(scope: Scope, trusted_proxies: Iterable[Network]) -> str:
     """The address a request comes from; "" over a Unix socket.
 
     Behind a trusted proxy it is the rightmost hop that is not a trusted proxy itself: what

@@ -153,19 +153,19 @@ class Cycle:
             # gone, whatever the app raises is how it noticed.
             if self._gone:
                 return None
-            log.exception("%s failed", self._named())
+            log.exception("request-failed", extra=self._named())
         except BaseExceptionGroup as group:
             # It failed while its time ran out. The failure must not leave with the
             # cancellation, which is ours to pass on.
             cancelled, failed = group.split(trio.Cancelled)
             if cancelled is None or not isinstance(failed, ExceptionGroup):
                 raise
-            log.error("%s failed", self._named(), exc_info=failed)
+            log.error("request-failed", extra=self._named(), exc_info=failed)
             raise cancelled from None
         else:
             if self._started or self._gone:
                 return None
-            log.error("%s was not answered by the application", self._named())
+            log.error("request-unanswered", extra=self._named())
         return problem(500, "This node failed to answer; its owner can see why.", "bug")
 
     async def _reusable(self) -> bool:
@@ -192,11 +192,12 @@ class Cycle:
             "server": None,
         }
 
-    def _named(self) -> str:
+    def _named(self) -> dict[str, dict[str, str]]:
+        """The call, as facts for `node.journal`."""
         assert self._request is not None
         # Without the query, which may hold what is not for a log.
         path = self._request.target.partition(b"?")[0][:200]
-        return f"{self._request.method.decode('ascii')} {path.decode('ascii')}"
+        return {"facts": {"call": f"{self._request.method.decode('ascii')} {path.decode('ascii')}"}}
 
     # --- from the client --------------------------------------------------------------
 

@@ -9,12 +9,12 @@ it hinders is load, and one that also held for right tokens would let anybody lo
 """
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 
 from node.asgi import App, Message, Receive, Scope, Send, header, problem, problem_of, respond
 from node.encoding import address
 from node.errors import Malformed, Refused, WillcallError
-from node.ports import Clock
+from node.ports import Clock, Note
 from node.server.admission import source
 from node.units import MINUTE, Millis
 
@@ -35,13 +35,11 @@ class Door:
         app: the API; it answers 401 to what no token opens.
         names: host names under which owners call, beside addresses and `localhost`.
         clock: for the windows.
-        note: called with a line for the operator.
+        warn: called with a line for the operator.
     """
 
-    def __init__(
-        self, app: App, names: Collection[str], clock: Clock, note: Callable[[str], None]
-    ) -> None:
-        self._app, self._names, self._note = app, frozenset(names), note
+    def __init__(self, app: App, names: Collection[str], clock: Clock, warn: Note) -> None:
+        self._app, self._names, self._warn = app, frozenset(names), warn
         self._failures = Failures(clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -83,7 +81,7 @@ class Door:
         """Counts a wrong token; whether there were too many."""
         count = self._failures.add(network)
         if count == FAILURES:
-            self._note(f"local API: {count} wrong tokens from {network}")
+            self._warn("wrong-tokens", count=count, network=network)
         return count > FAILURES
 
 

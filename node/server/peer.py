@@ -7,16 +7,29 @@ the bytes mean, and every other answer, is the `PeerApp`'s.
 Spec: design section 5.
 """
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from node import limits
-from node.asgi import Receive, Scope, Send, header, problem, problem_of, read_body, respond
+from node.asgi import (
+    Receive,
+    Scope,
+    Send,
+    Traffic,
+    header,
+    problem,
+    problem_of,
+    read_body,
+    respond,
+)
 from node.encoding import names
 from node.errors import Absent, Malformed, Media, WillcallError
 from node.ports import DAG_CBOR, PeerApp, Request, Response
 from node.server.admission import Network, source
 from node.units import KIB, ByteCount
+
+log = logging.getLogger(__name__)
 
 NOTHING = ByteCount(0)
 """A call without a body."""
@@ -56,34 +69,52 @@ PREFIXES: Mapping[str, Route] = {
 }
 
 
+NO_ROUTE = Route({})
+"""A path that is no call."""
+
+
 class PeerFace:
     """The ASGI application.
 
     Args:
         app: the node as its peers see it.
         proxies: networks whose word on the client's address is believed.
+        traffic: where answers are counted.
     """
 
-    def __init__(self, app: PeerApp, proxies: Sequence[Network] = ()) -> None:
+    def __init__(
+        self, app: PeerApp, proxies: Iterable[Network] = (), traffic: Traffic | None = None
+    ) -> None:
         self._app = app
-        self._proxies = tuple(proxies)
+        self._proxies = proxies
+        self._traffic = traffic or Traffic()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
         head = scope["method"] == "HEAD"
-        try:
-            answer = await self._answer(scope, receive)
-        except WillcallError as error:
-            answer = problem_of(error)
-        await respond(send, answer, head=head)
-
-    async def _answer(self, scope: Scope, receive: Receive) -> Response:
         # The path as it was sent: decoding it would give one thing several names.
         path: str = scope["raw_path"].decode("latin-1")
-        route = _route(path)
+        name, route = _route(path)
+        try:
+            answer = await self._answer(scope, receive, path, route)
+        except WillcallError as error:
+            answer = problem_of(error)
+        self._note(scope, name, route, answer.status)
+        await respond(send, answer, head=head)
+
+    def _note(self, scope: Scope, name: str, route: Route, status: int) -> None:
+        # Of what the client wrote, only what is ours: it must not choose what is counted.
+        method = scope["method"] if scope["method"] in route.bodies else "other"
+        self._traffic.answers[method, name, status] += 1
+        if log.isEnabledFor(logging.DEBUG):
+            facts = {"call": f"{method} {name}", "status": status}
+            facts["source"] = source(scope, self._proxies)
+            log.debug("request", extra={"facts": facts})
+
+    async def _answer(self, scope: Scope, receive: Receive, path: str, route: Route) -> Response:
+        if not route.bodies or (scope["query_string"] and not route.query):
+            raise Absent("There is no such call.")
         if scope["query_string"]:
-            if not route.query:
-                raise _no_such()
             path = f"{path}?{scope['query_string'].decode('latin-1')}"
         method: str = scope["method"]
         if method not in route.bodies:
@@ -108,18 +139,15 @@ async def _request(
     )
 
 
-def _route(path: str) -> Route:
+def _route(path: str) -> tuple[str, Route]:
+    """The route of a path, and what it is called."""
     exact = PATHS.get(path)
     if exact is not None:
-        return exact
+        return path, exact
     for prefix, route in PREFIXES.items():
         if path.startswith(prefix) and len(path) > len(prefix):
-            return route
-    raise _no_such()
-
-
-def _no_such() -> Absent:
-    return Absent("There is no such call.")
+            return f"{prefix}…", route
+    return "other", NO_ROUTE
 
 
 def _not_allowed(route: Route) -> Response:

@@ -155,7 +155,7 @@ class Backups:
             return LargeBlock(cid=name, data=await self._core.files.read(name))
         except (Absent, Damaged) as error:
             # One damaged file must not cost the backup of all the rest; it is counted and told.
-            self._core.note(f"the backup goes on without a block: {error.text}")
+            self._core.warn("backup-misses-a-block", why=error.text)
             return LargeBlock(cid=name, data=None)
 
 

@@ -1,20 +1,31 @@
 """What every service stands on: the ports, the configuration, and two bells."""
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import trio
 
 from node import limits
 from node.config import Config
+from node.encoding import cid as cids
+from node.encoding import names
+from node.encoding.cid import Cid
 from node.machines.rows import Owner
 from node.objects.record import Endpoint
-from node.ports import Clock, Database, Exchange, Files, Randomness, Tables
+from node.ports import Clock, Database, Exchange, Files, Note, Randomness, Tables
 from node.units import Instant, Key, Millis
 
 LONGEST_SLEEP = 300.0
 """Seconds; a wall clock that was set is noticed after this."""
+
+
+def silent(event: str, /, **facts: object) -> None:
+    """`ports.Note` for whoever does not listen."""
+
+
+def short(name: Key | Cid) -> str:
+    """The last characters of a key's or a message's name, which stand for it in a line."""
+    return (cids.show(name) if isinstance(name, Cid) else names.did(name))[-8:]
 
 
 class Bell:
@@ -51,7 +62,7 @@ class Core:
         missed: peers that are silent where we knew them, for `seek`; missing: rung when one is.
         seeds: directories to begin with.
         drafting: keys of large messages that are being submitted now.
-        note: called with a line for the operator.
+        note, warn: called with a line for the operator; a warning is for somebody to mend.
     """
 
     db: Database
@@ -71,7 +82,8 @@ class Core:
     seeds: tuple[Endpoint, ...] = ()
     drafting: set[bytes] = field(default_factory=set)
     files_lock: trio.Lock = field(default_factory=trio.Lock)
-    note: Callable[[str], None] = lambda _line: None
+    note: Note = silent
+    warn: Note = silent
 
     def miss(self, owner: Key, did: Key, silent: int) -> None:
         """A peer did not answer `silent` times in a row; a hint, given again with the next."""

@@ -15,7 +15,6 @@ from dataclasses import replace
 from itertools import islice
 
 from node import limits
-from node.encoding import names
 from node.errors import Unreachable, WillcallError
 from node.machines import peer as peers
 from node.machines import retry
@@ -28,7 +27,7 @@ from node.services.admit import Admission
 from node.services.announce import Announcer, Resealed, count_receipt
 from node.services.ask import Asker
 from node.services.calls import Answered, Calls
-from node.services.core import Core, the_owner
+from node.services.core import Core, short, the_owner
 from node.services.greet import Greeter, Met
 from node.services.rounds import Rounds, of_the_disk
 from node.units import Instant, Key
@@ -124,7 +123,7 @@ class Deliverer:
                     self._core.miss(owner, did, after.silent)
 
         self._core.db.apply(work)
-        self._core.note(f"{names.did(dids[0])[-8:]}: {error.text}")
+        self._core.note("silent", peer=short(dids[0]), reason=error.reason, why=error.text)
 
     def _more(self, owner: Key, did: Key) -> bool:
         """Notes that the peer answered; whether something is due already."""

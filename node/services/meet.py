@@ -21,7 +21,7 @@ from node.objects.record import Record
 from node.objects.signed import Signed
 from node.ports import Tables
 from node.services import ledger, owners, petnames, ring
-from node.services.core import Core
+from node.services.core import Core, short
 from node.units import Instant, Key
 
 RECORD = b"record "
@@ -387,7 +387,7 @@ class Introductions:
         word = _against(invite, row, theirs, now)
         if word == "spent":
             tx.invites.put(invite.but(tried=invite.tried + 1))
-            self._core.note(f"invite …{invite.id.hex()} was tried again by another key")
+            self._core.note("invite-again", invite=invite.id.hex(), peer=short(claim.sender))
         if word is not None:
             return refused(word)
         answer = self._accept(tx, owner, row or Peer(owner=claim.to, did=claim.sender), theirs, now)

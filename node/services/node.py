@@ -1,6 +1,5 @@
 """One node: all services over one set of ports, and the tasks that run them."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import trio
@@ -8,12 +7,12 @@ import trio
 from node.config import Config
 from node.machines.rows import Owner
 from node.objects.record import Endpoint
-from node.ports import Clock, Database, Exchange, Files, Randomness, Tables
+from node.ports import Clock, Database, Exchange, Files, Note, Randomness, Tables
 from node.services import meet, owners
 from node.services.admit import Admission
 from node.services.backup import Backups, Kept
 from node.services.calls import Calls
-from node.services.core import Core
+from node.services.core import Core, silent
 from node.services.deliver import Deliverer
 from node.services.directory import Directory
 from node.services.find import Finder
@@ -87,7 +86,8 @@ def make(
     exchange: Exchange,
     config: Config,
     pin: bytes | None = None,
-    note: Callable[[str], None] = lambda _line: None,
+    note: Note = silent,
+    warn: Note = silent,
     sweep_every: float = EVERY,
     kept: Kept = tuple,
     seeds: tuple[Endpoint, ...] = (),
@@ -112,6 +112,7 @@ def make(
         endpoints=(own,),
         note=note,
         seeds=seeds,
+        warn=warn,
     )
     calls, admission = Calls(switch), Admission(core)
     greeter = Greeter(core, calls)

@@ -17,7 +17,6 @@ from itertools import islice
 
 from node.crypto import sealed
 from node.encoding import cid as cids
-from node.encoding import names
 from node.encoding.cid import Cid
 from node.errors import (
     Absent,
@@ -39,7 +38,7 @@ from node.objects.record import Endpoint
 from node.ports import Tables
 from node.services import arrive, greet, ledger
 from node.services.calls import Answered, Calls
-from node.services.core import Core, secrets_of, the_owner
+from node.services.core import Core, secrets_of, short, the_owner
 from node.services.greet import Greeter
 from node.services.rounds import Rounds, of_the_disk
 from node.units import Instant, Key
@@ -191,7 +190,7 @@ class Collector:
                     self._core.miss(owner, sender, after.pickup_silent)
 
         self._core.db.apply(work)
-        self._core.note(f"pickup from {names.did(sender)[-8:]}: {error.text}")
+        self._core.note("not-served", peer=short(sender), reason=error.reason, why=error.text)
 
     # --- fetching ----------------------------------------------------------------------
 
@@ -290,7 +289,9 @@ class Collector:
                 tx.pickups.put(pickup.on_unverified(stored))
 
         self._core.db.apply(work)
-        self._core.note(f"{cids.show(row.message)[-8:]} does not verify: {error.text}")
+        self._core.note(
+            "unverified", message=short(row.message), peer=short(row.sender), why=error.text
+        )
 
     def _full(self, row: Pickup) -> None:
         now = self._core.now()

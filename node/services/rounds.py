@@ -73,7 +73,7 @@ class Rounds:
         try:
             due, pause = self._core.db.read(lambda tx: self._look(tx, now))
         except StoreFailed as error:
-            self._core.note(f"{self._name} pauses: {error.text}")
+            self._core.warn(f"{self._name}-pauses", why=error.text)
             return AGAIN
         for place, peers in due.items():
             self._busy.add(place)
@@ -98,7 +98,7 @@ class Rounds:
             await self._serve(peers)
         except StoreFailed as error:
             # Disk full: what was not noted did not leave; the same rows are due in a while.
-            self._core.note(f"{self._name} pauses: {error.text}")
+            self._core.warn(f"{self._name}-pauses", why=error.text)
             await trio.sleep(AGAIN)
         finally:
             self._busy.discard(place)

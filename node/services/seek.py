@@ -17,7 +17,7 @@ import trio
 from node import limits
 from node.discovery import directory, seeds
 from node.discovery.directory import Allowance
-from node.encoding import names, origin
+from node.encoding import origin
 from node.errors import StoreFailed, Unreachable
 from node.machines import peer as peers
 from node.machines import retry
@@ -28,7 +28,7 @@ from node.objects.signed import Signed
 from node.ports import Tables
 from node.services import meet
 from node.services.calls import Calls
-from node.services.core import Core
+from node.services.core import Core, short
 from node.units import Instant, Key
 
 AT_ONCE = 4
@@ -84,7 +84,7 @@ class Seeker:
         try:
             await self.seek(owner, did)
         except StoreFailed as error:
-            self._core.note(f"looking for {names.did(did)[-8:]} pauses: {error.text}")
+            self._core.warn("looking-pauses", peer=short(did), why=error.text)
         finally:
             at_once.release_on_behalf_of(borrower)
 
@@ -99,7 +99,7 @@ class Seeker:
         now = self._core.now()
         newer = await self._core.db.transact(lambda tx: _learn(tx, owner, did, found, now))
         if newer:
-            self._core.note(f"{names.did(did)[-8:]} has moved: a directory knows where to")
+            self._core.note("found-again", peer=short(did))
             self._core.outgoing.ring()
             self._core.incoming.ring()
         return newer
@@ -108,7 +108,7 @@ class Seeker:
         try:
             told = await self._calls.listed(place, did)
         except Unreachable as error:
-            self._core.note(f"directory {place.origin}: {error.text}")
+            self._core.note("directory-silent", at=place.origin, why=error.text)
             return
         if told is not None:
             found.append(told)
@@ -182,7 +182,7 @@ class Teller:
             again = Instant(now + retry.moved(limits.DIRECTORY_AGAIN, jitter))
             told = _Told(block=owner.record, next_at=again)
         else:
-            self._core.note(f"directory {place.origin} does not keep our record: {why}")
+            self._core.note("not-kept", at=place.origin, why=why)
             told = _Told(block=owner.record, next_at=retry.at(now, step, jitter), step=step + 1)
         self._told[(owner.owner, place.origin)] = told
 

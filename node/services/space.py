@@ -46,7 +46,7 @@ class Space:
     def _give(self, count: int, what: str) -> None:
         if count:
             self.returned = ByteCount(self.returned + count)
-            self._core.note(f"{count:,} bytes went back to the disk: {what}")
+            self._core.note("room-returned", bytes=count, of=what)
 
     # --- files -------------------------------------------------------------------------
 
@@ -101,7 +101,7 @@ class Space:
                 await self.compact()
             except StoreFailed as error:
                 self._not_before = Millis(steady + AGAIN)
-                self._core.note(f"the store can't shrink now: {error.text}")
+                self._core.warn("shrinking-pauses", why=error.text)
 
     async def compact(self, *, tables: bool = False) -> None:
         """Gives back what is dead in the store.

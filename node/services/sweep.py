@@ -43,7 +43,7 @@ class Sweeper:
             try:
                 await self.once()
             except StoreFailed as error:
-                self._core.note(f"sweeping pauses: {error.text}")
+                self._core.warn("sweeping-pauses", why=error.text)
             await trio.sleep(self._every)
 
     async def once(self) -> None:

@@ -468,3 +468,20 @@ async def test_a_name_that_is_no_a_label_ends_one_call_and_nothing_else() -> Non
             deadline=Millis(1000),
         )
     assert caught.value.reason == "dns"
+
+
+async def test_what_is_allowed_may_change_while_connections_are_open() -> None:
+    async def answer(stream: trio.SocketStream, number: int) -> None:
+        while await peer.heard(stream):
+            await stream.send_all(OK)
+
+    peer = Peer(answer)
+    async with at(peer.handle) as origin, client() as exchange:
+        for _ in range(2):
+            await exchange.exchange(Endpoint(origin=origin), GET, limit=LIMIT, deadline=SOON)
+        await exchange.allow(Allowed(loopback=False))
+        with pytest.raises(Unreachable) as caught:
+            await exchange.exchange(Endpoint(origin=origin), GET, limit=LIMIT, deadline=SOON)
+        assert caught.value.reason == "guarded"
+        await exchange.allow(LOCAL)
+        await exchange.exchange(Endpoint(origin=origin), GET, limit=LIMIT, deadline=SOON)

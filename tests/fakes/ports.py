@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import trio
 
+from node.ports import Note
 from node.units import Instant, Millis
 
 T = TypeVar("T")
@@ -50,3 +51,12 @@ class InlineThreads:
     async def run(self, work: Callable[[], T]) -> T:
         await trio.lowlevel.checkpoint()
         return work()
+
+
+def noted(lines: list[str]) -> Note:
+    """A `ports.Note` that keeps what it is told as lines."""
+
+    def note(event: str, /, **facts: object) -> None:
+        lines.append(" ".join([event, *(f"{key}={value}" for key, value in facts.items())]))
+
+    return note

@@ -30,7 +30,7 @@ from node.store.tables import TableStore
 from node.units import ByteCount, Instant, Key, Millis
 from tests.fakes.audit import Audit
 from tests.fakes.failing import FailingKv
-from tests.fakes.ports import FakeClock, FakeRandomness, InlineThreads
+from tests.fakes.ports import FakeClock, FakeRandomness, InlineThreads, noted
 
 T = TypeVar("T")
 
@@ -257,7 +257,8 @@ class Machine:
             exchange=_Line(self.net, self.origin),
             config=self.config,
             pin=self.pin,
-            note=self.notes.append,
+            note=noted(self.notes),
+            warn=noted(self.notes),
             sweep_every=self.sweeps,
             seeds=self.seeds,
         )

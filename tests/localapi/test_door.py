@@ -7,7 +7,7 @@ import trio
 
 from node.localapi.app import LocalApi
 from node.server.door import FAILURES, NETWORKS, Door, Failures
-from tests.fakes.ports import FakeClock
+from tests.fakes.ports import FakeClock, noted
 from tests.fakes.world import Machine, world
 from tests.localapi.client import Answer, bearer, call
 from tests.localapi.test_rights import token_of
@@ -21,7 +21,7 @@ class Rig:
     def __init__(self, machine: Machine, names: tuple[str, ...] = ()) -> None:
         self.notes: list[str] = []
         self.door = Door(
-            LocalApi(machine.on, trusted=False), names, machine.clock, self.notes.append
+            LocalApi(machine.on, trusted=False), names, machine.clock, noted(self.notes)
         )
         self.socket = LocalApi(machine.on)
         self.token = ""
@@ -83,7 +83,7 @@ async def test_wrong_tokens_are_counted_for_their_network(rig: Rig, autojump_clo
         assert (await rig.ask("wrong", at="203.0.113.5")).status == 401
     limited = await rig.ask("wrong", at="203.0.113.77")
     assert (limited.status, limited.reason()) == (429, "rate-limited")
-    assert rig.notes == [f"local API: {FAILURES} wrong tokens from 203.0.113.0/24"]
+    assert rig.notes == [f"wrong-tokens count={FAILURES} network=203.0.113.0/24"]
     # Who is right is never locked out by who is wrong, not even from the same place.
     assert (await rig.ask(rig.token, at="203.0.113.5")).status == 200
     assert (await rig.ask("wrong", at="198.51.100.5")).status == 401

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from node.asgi import Scope
 from node.encoding.address import network
-from node.server.admission import ConnectionCaps, source
+from node.server.admission import ConnectionCaps, Proxies, source
 
 PROXIES = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
 
@@ -109,3 +109,20 @@ def test_where_a_request_comes_from(
     client: str | None, headers: list[tuple[bytes, bytes]], expected: str
 ) -> None:
     assert source(scope(client, *headers), PROXIES) == expected
+
+
+def test_trust_changes_for_those_who_hold_it() -> None:
+    held = Proxies()
+    caps = ConnectionCaps(9, 1, held)
+    scope = {"client": ("10.0.0.1", 1), "headers": [(b"x-forwarded-for", b"192.0.2.7")]}
+    assert source(scope, held) == "10.0.0.1"
+    assert [caps.enter("10.0.0.1") for _ in range(2)] == [True, False]
+    held.networks = PROXIES
+    assert source(scope, held) == "192.0.2.7"
+    assert caps.enter("10.0.0.1")
+    held.networks = ()
+    assert source(scope, held) == "10.0.0.1"
+    assert not caps.enter("10.0.0.1")
+    caps.leave("10.0.0.1")
+    caps.leave("10.0.0.1")
+    assert caps.open == 0

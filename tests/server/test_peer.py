@@ -7,7 +7,7 @@ from ipaddress import ip_network
 import pytest
 
 from node import limits
-from node.asgi import Message, Scope
+from node.asgi import Message, Scope, Traffic
 from node.encoding import names
 from node.errors import Gone
 from node.ports import DAG_CBOR, RAW, Request, Response
@@ -53,6 +53,7 @@ async def call(
     headers: tuple[tuple[str, str], ...] = (),
     *,
     length: int | None = None,
+    traffic: Traffic | None = None,
 ) -> Answer:
     path, _, query = target.partition("?")
     fields = [("content-length", str(len(body) if length is None else length)), *headers]
@@ -79,7 +80,7 @@ async def call(
         else:
             answer.body += message["body"]
 
-    await PeerFace(node, (ip_network("192.0.2.0/24"),))(scope, receive, send)
+    await PeerFace(node, (ip_network("192.0.2.0/24"),), traffic)(scope, receive, send)
     return answer
 
 
@@ -287,3 +288,29 @@ async def test_head_over_the_wire() -> None:
         assert (dict(answer.headers)[b"content-length"], body) == (b"7", b"")
         assert (await client.ask("GET", "/v1/blocks/x"))[1] == b"a block"
         assert (await client.ask("HEAD", "/nothing"))[0].status_code == 404
+
+
+async def test_answers_are_counted_by_names_of_ours_only(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG", "node.server.peer")
+    traffic, node = Traffic(), Node()
+    calls = [
+        ("GET", "/v1/blocks/bafy1"),
+        ("GET", "/v1/blocks/bafy2"),
+        ("HEAD", "/v1/blocks/bafy2"),
+        ("BREW", "/v1/blocks/bafy2"),
+        ("GET", "/secret1"),
+        ("POST", "/secret2"),
+        ("GET", "/.well-known/willcall"),
+    ]
+    for method, path in calls:
+        await call(node, method, path, traffic=traffic)
+    assert traffic.answers == {
+        ("GET", "/v1/blocks/…", 200): 2,
+        ("HEAD", "/v1/blocks/…", 200): 1,
+        ("other", "/v1/blocks/…", 405): 1,
+        ("other", "other", 404): 2,
+        ("GET", "/.well-known/willcall", 200): 1,
+    }
+    facts = [vars(record)["facts"] for record in caplog.records]
+    assert facts[0] == {"call": "GET /v1/blocks/…", "status": 200, "source": "192.0.2.7"}
+    assert not [line for line in facts if "bafy" in str(line) or "secret" in str(line)]

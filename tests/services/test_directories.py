@@ -288,9 +288,8 @@ async def test_a_directory_that_is_none_is_noticed(autojump_clock: object) -> No
         plain = await w.add("plain")
         anna = await w.add("anna", directory=asking(plain))
         await trio.sleep(86_400)
-        said = [line for line in anna.notes if line.startswith(f"directory {plain.origin}")]
+        said = [line for line in anna.notes if line.startswith(f"not-kept at={plain.origin} ")]
         assert 5 < len(said) < 20  # by the schedule
-        assert "does not keep our record" in said[0]
 
 
 async def test_both_move_at_once_and_a_directory_helps(autojump_clock: object) -> None:

@@ -18,7 +18,7 @@ from node.store.files import BlockFiles
 from node.store.leveldb import LevelDbKv
 from node.store.tables import TableStore
 from node.units import KIB, MIB
-from tests.fakes.ports import FakeClock, FakeRandomness
+from tests.fakes.ports import FakeClock, FakeRandomness, noted
 from tests.store.threads import RealThreads
 
 SMALL = 5 * KIB
@@ -44,7 +44,8 @@ class Rig:
             exchange=None,  # type: ignore[arg-type]
             endpoints=(),
             config=Config(),
-            note=self.notes.append,
+            note=noted(self.notes),
+            warn=noted(self.notes),
         )
         self.space = Space(self.core)
 
@@ -104,7 +105,7 @@ async def test_small_blocks_leave_the_disk(rig: Rig) -> None:
     assert left - empty < 3 * 400 * SMALL
     assert full - left > 0.9 * freed
     assert rig.space.returned == freed
-    assert rig.notes == [f"{freed:,} bytes went back to the disk: small blocks"]
+    assert rig.notes == [f"room-returned bytes={freed} of=small blocks"]
     for name in kept:
         block = rig.core.db.read(lambda tx, n=name: tx.blocks.get(n))  # type: ignore[misc]
         assert block is not None
@@ -134,7 +135,7 @@ async def test_files_leave_the_disk_at_once(rig: Rig) -> None:
     await rig.space.once()
     assert before - used(rig.folder) >= 10 * MIB
     assert rig.space.returned == 10 * MIB
-    assert rig.notes == [f"{10 * MIB:,} bytes went back to the disk: 10 files"]
+    assert rig.notes == [f"room-returned bytes={10 * MIB} of=10 files"]
 
 
 async def test_more_files_than_one_look(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,7 +167,7 @@ async def test_without_room_it_waits(rig: Rig, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(rig.core.db, "compact", full)
     await rig.space.once()
     await rig.space.once()
-    assert rig.notes == ["the store can't shrink now: the disk is full"]
+    assert rig.notes == ["shrinking-pauses why=the disk is full"]
     monkeypatch.undo()
     rig.space._not_before = rig.clock.steady()
     await rig.space.once()
