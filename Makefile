@@ -4,6 +4,7 @@
 # make check   format, lint, types, floors, tests: what CI runs
 # make format  what check would complain about, where a program can mend it
 # make sim     a month of virtual time, told as a story; SEED=7 for another one
+# make soak    fresh seeds and planted faults until Ctrl-C, with catch rates
 # make bench   how fast, on this machine
 # make lock    renew both lock files
 # make clean   remove everything that make made
@@ -45,6 +46,9 @@ format: $(VENV)/.dev
 
 sim: $(VENV)/.dev
 	@$(BIN)/python -m tests.sim $(SEED) $(ARGS)
+
+soak: $(VENV)/.dev
+	@$(BIN)/python -m tests.sim.soak $(ARGS)
 
 bench: $(VENV)/.dev
 	@$(BIN)/python -m tests.bench $(ARGS)

@@ -5,6 +5,7 @@
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -29,3 +30,25 @@ def corpus() -> Path:
     if not (folder / "MANIFEST.tsv").is_file():
         pytest.skip("no corpus: put it at ../shared/corpus or name it in WILLCALL_CORPUS")
     return folder
+
+
+# --- figures ----------------------------------------------------------------------------
+
+_FIGURES = pytest.StashKey[list[str]]()
+
+
+@pytest.fixture
+def figure(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Takes a line of what a test counted; all are printed behind the tests' summary."""
+    return request.config.stash.setdefault(_FIGURES, []).append
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """How much was tried, where a number says more than a dot."""
+    figures = config.stash.get(_FIGURES, [])
+    if figures:
+        terminalreporter.section("figures")
+        for line in figures:
+            terminalreporter.line(line)

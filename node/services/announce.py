@@ -163,7 +163,7 @@ def item(peer: Peer, known: Record, row: Delivery, sent: Sent, origin: str, now:
             key=sealed.box(sent.key, known.sealing),
             ticket=row.ticket,
             issued=now,
-            keep_until=row.keep_until,
+            keep_until=min(row.keep_until, limits.keep_until_limit(now)),
             origin=origin,
             capability=peer.capability,
         )

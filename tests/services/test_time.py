@@ -132,3 +132,18 @@ async def test_a_full_disk_ends_nothing(autojump_clock: object) -> None:
         assert {anna.state(m, key_of(ben)) for m in sent} == {"confirmed"}
         await trio.sleep(15 * 86_400)
         assert await anna.complaints() == []
+
+
+async def test_mail_written_in_the_wrong_year_arrives(autojump_clock: object) -> None:
+    """Its `keep_until` lies further ahead than a notification may say."""
+    async with world() as w:
+        anna, ben = await w.add("anna"), await w.add("ben")
+        await w.friends(anna, ben)
+        to = key_of(ben)
+        await w.off(ben)
+        anna.clock.step(2 * YEAR)
+        message = await anna.send([to], b"hello")
+        await trio.sleep(600)
+        anna.clock.step(-2 * YEAR)
+        await w.back(ben)
+        await until(lambda: anna.state(message, to) == "confirmed", 2 * 86_400)

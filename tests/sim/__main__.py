@@ -1,4 +1,7 @@
-"""`python -m tests.sim SEED [DAYS]`: one run, told as a story."""
+"""`python -m tests.sim SEED [WORD…]`: one run, told as a story.
+
+Words pick lines: the end of a message's name, `anna`, `BROKEN`. Without any, all are told.
+"""
 
 import sys
 import time
@@ -9,12 +12,14 @@ from tests.sim.simulate import Plan, simulate
 def main() -> int:
     """Prints the story; 1 when a promise was broken."""
     seed = int(sys.argv[1]) if len(sys.argv) > 1 else 1
-    days = float(sys.argv[2]) if len(sys.argv) > 2 else 30.0
+    words, plan = sys.argv[2:], Plan()
     began = time.monotonic()
-    report = simulate(seed, Plan(days=days))
+    report = simulate(seed, plan)
     for event in report.events:
-        print(event)
-    print(f"seed {seed}: {days:g} days in {time.monotonic() - began:.1f} s, trace {report.trace}")
+        if not words or any(word in event for word in words):
+            print(event)
+    seconds = time.monotonic() - began
+    print(f"seed {seed}: {plan.days:g} days in {seconds:.1f} s, trace {report.trace}")
     print(", ".join(f"{count} {word}" for word, count in sorted(report.counts.items())))
     for each in report.broken:
         print("BROKEN", each)

@@ -1,0 +1,102 @@
+"""Many seeds on all cores: how many, how long, and what they found."""
+
+import os
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from math import inf
+from multiprocessing import get_context
+
+from tests.sim.mutants import planted
+from tests.sim.simulate import NAMES, Plan, Report, simulate
+
+YEAR = 365.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Campaign:
+    """What many runs came to.
+
+    Attributes:
+        node_years: of virtual time, over all machines.
+        broken: the seeds that broke a promise, with their stories.
+    """
+
+    seeds: int = 0
+    node_years: float = 0.0
+    seconds: float = 0.0
+    counts: dict[str, int] = field(default_factory=dict)
+    broken: list[Report] = field(default_factory=list)
+
+    def add(self, report: Report, plan: Plan) -> None:
+        """One more run."""
+        self.seeds += 1
+        self.node_years += len(NAMES) * (plan.days + plan.calm) / YEAR
+        for word, count in report.counts.items():
+            self.counts[word] = self.counts.get(word, 0) + count
+        if report.broken:
+            self.broken.append(report)
+
+    def __str__(self) -> str:
+        counts = ", ".join(f"{count} {word}" for word, count in sorted(self.counts.items()))
+        return (
+            f"{self.seeds} seeds, {self.node_years:.1f} node-years in {self.seconds:.0f} s, "
+            f"{len(self.broken)} broke a promise: {counts}"
+        )
+
+
+def run(
+    seeds: Iterable[int],
+    plan: Plan,
+    *,
+    years: float = inf,
+    seconds: float = inf,
+    mutant: str | None = None,
+    first: bool = False,
+) -> Campaign:
+    """Runs seeds in their order until there are none, or it is enough.
+
+    Args:
+        years: node-years that are enough.
+        seconds: after how many no seed is begun.
+        mutant: a fault that is planted in every run.
+        first: whether one broken promise is enough.
+    """
+    began, made = time.monotonic(), Campaign()
+
+    def enough() -> bool:
+        over = made.node_years >= years or time.monotonic() - began >= seconds
+        return over or (first and bool(made.broken))
+
+    for report in _reports(iter(seeds), plan, mutant, enough):
+        made.add(report, plan)
+    made.seconds = time.monotonic() - began
+    return made
+
+
+def _one(seed: int, plan: Plan, mutant: str | None) -> Report:
+    """A run; one that ends with an error of its own is a promise broken, not the campaign's end."""
+    try:
+        with planted(mutant) if mutant else nullcontext():
+            return simulate(seed, plan)
+    except Exception:  # noqa: BLE001 - whatever it is, its seed has to be known
+        return Report(seed=seed, broken=[traceback.format_exc()])
+
+
+def _reports(
+    seeds: Iterator[int], plan: Plan, mutant: str | None, enough: Callable[[], bool]
+) -> Iterator[Report]:
+    # Spawned, not forked: a run must not begin with what pytest left in memory.
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
+        going: set[Future[Report]] = set()
+        for seed in seeds:
+            if enough():
+                break
+            going.add(pool.submit(_one, seed, plan, mutant))
+            if len(going) > (os.cpu_count() or 1):
+                done, going = wait(going, return_when=FIRST_COMPLETED)
+                yield from (each.result() for each in done)
+        yield from (each.result() for each in going)

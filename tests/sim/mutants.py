@@ -1,0 +1,227 @@
+"""Planted faults: each breaks one promise, and the simulation has to notice.
+
+A mutant replaces one function while a run lasts. `SEEDS` are seeds that were seen to catch it;
+a mutant that nothing catches is a missing test.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import trio
+
+from node import limits
+from node.crypto import keys
+from node.errors import Absent, Unverified
+from node.machines import clock, outbox, retention, retry
+from node.machines.rows import Delivery, Errand, Sent
+from node.objects.signed import Kind
+from node.services import arrive, ledger, serve
+from node.services.admit import Admission
+from node.services.pickup import Collector
+from node.store.committer import Committed
+from node.units import Instant, Millis
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mutant:
+    """One planted fault.
+
+    Attributes:
+        where: the module or class whose function is replaced.
+        what: the function's name there.
+        made: gives the replacement for the function as it is.
+        seeds: seeds that caught it.
+    """
+
+    where: Any
+    what: str
+    made: Callable[[Any], Any]
+    seeds: tuple[int, ...] = ()
+
+
+@contextmanager
+def planted(name: str) -> Iterator[None]:
+    """The fault is there as long as the block lasts."""
+    mutant = MUTANTS[name]
+    sound = getattr(mutant.where, mutant.what)
+    setattr(mutant.where, mutant.what, mutant.made(sound))
+    try:
+        yield
+    finally:
+        setattr(mutant.where, mutant.what, sound)
+
+
+# --- the replacements -----------------------------------------------------------------
+
+
+def _receipt_before_store(sound: Any) -> Any:
+    async def finish(self: Any, owner: Any, got: Any) -> None:
+        def owe(tx: Any) -> None:
+            for each in got:
+                row, now = each.row, self._core.now()
+                owed = Errand(owner=row.owner, to=row.sender, kind="receipt", message=row.message)
+                tx.errands.put(owed.but(next_at=now))
+                ledger.owe(tx, row.owner, row.sender, now, now)
+
+        await self._core.db.transact(owe)
+        self._core.outgoing.ring()
+        await trio.sleep(5)
+        await sound(self, owner, got)
+
+    return finish
+
+
+def _free_on_first_receipt(sound: Any) -> Any:
+    def on_change(row: Sent, before: Delivery, after: Delivery) -> Sent:
+        made: Sent = sound(row, before, after)
+        if after.state == "confirmed":
+            made = made.but(open=0, grace_until=Instant(0))
+        return made
+
+    return on_change
+
+
+def _no_grace(sound: Any) -> Any:
+    def on_change(row: Sent, before: Delivery, after: Delivery) -> Sent:
+        made: Sent = sound(row, before, after)
+        made = made.but(grace_until=after.first_receipt)
+        return made
+
+    return on_change
+
+
+def _no_dedupe(_sound: Any) -> Any:
+    return lambda tx, owner, message, sender: None
+
+
+def _no_sync(_sound: Any) -> Any:
+    async def transact(self: Any, work: Any) -> Any:
+        return self.apply(work)
+
+    return transact
+
+
+def _retry_stops(sound: Any) -> Any:
+    def pause(step: int, jitter: float) -> Millis:
+        made: Millis = sound(step, jitter)
+        return made if step < 3 else limits.KEEP_LONGEST
+
+    return pause
+
+
+def _refusal_ends(sound: Any) -> Any:
+    def on_answer(row: Delivery, state: str, *rest: Any, **more: Any) -> Delivery:
+        made: Delivery = sound(row, state, *rest, **more)
+        if state == "refused":
+            made = outbox._end(made, "expired")
+        return made
+
+    return on_answer
+
+
+def _answer_confirms(sound: Any) -> Any:
+    def on_answer(row: Delivery, state: str, reason: Any, now: Any, *rest: Any, **more: Any) -> Any:
+        made: Delivery = sound(row, state, reason, now, *rest, **more)
+        return outbox.on_receipt(made, now, now) if state == "accepted" else made
+
+    return on_answer
+
+
+def _old_receipts_count(sound: Any) -> Any:
+    def on_lost(row: Delivery, *rest: Any) -> Delivery:
+        made: Delivery = sound(row, *rest)
+        made = made.but(void_before=row.void_before)
+        return made
+
+    return on_lost
+
+
+def _any_ticket(sound: Any) -> Any:
+    def find(tx: Any, name: Any, ticket: Any, *, wrong: bool) -> Any:
+        try:
+            return sound(tx, name, ticket, wrong=wrong)
+        except Absent:
+            block = tx.blocks.get(name)
+            if ticket is None or block is None or block.author is None:
+                raise
+            for row in tx.deliveries.scan(block.author, block.message):
+                return serve._served(tx, block, row)
+            raise
+
+    return find
+
+
+def _counted_twice(sound: Any) -> Any:
+    def moved(account: Any, before: str, after: str, size: int) -> Any:
+        return sound(account, before, after, size * 2 if after == "grace" else size)
+
+    return moved
+
+
+def _seen_first(sound: Any) -> Any:
+    def verify(self: Any, signed: Any) -> None:
+        known = self._seen.known(signed.block)
+        self._seen.note(signed.block, good=True)
+        if known is None:
+            sound_verify(signed)
+
+    def sound_verify(signed: Any) -> None:
+        signed.verify()
+
+    return verify
+
+
+def _clock_believed(_sound: Any) -> Any:
+    return lambda guard: True
+
+
+def _receipts_unverified(sound: Any) -> Any:
+    def verify(self: Any, value: Any, made: Any) -> None:
+        try:
+            sound(self, value, made)
+        except Unverified:
+            if self.name != "receipt":
+                raise
+
+    return verify
+
+
+def _signatures_unverified(_sound: Any) -> Any:
+    return lambda public, message, signature: None
+
+
+MUTANTS: dict[str, Mutant] = {
+    "receipt before store": Mutant(
+        where=Collector, what="_finish", made=_receipt_before_store, seeds=(1, 2, 3)
+    ),
+    "freed on the first receipt": Mutant(
+        where=retention, what="on_change", made=_free_on_first_receipt, seeds=(1, 2)
+    ),
+    "grace ignored": Mutant(where=retention, what="on_change", made=_no_grace, seeds=(1, 3, 2)),
+    "no dedupe": Mutant(where=arrive, what="mail_of", made=_no_dedupe, seeds=(2, 3)),
+    "no sync": Mutant(where=Committed, what="transact", made=_no_sync, seeds=(2, 3)),
+    "retry stops early": Mutant(where=retry, what="pause", made=_retry_stops, seeds=(1, 2, 3)),
+    "refused ends a delivery": Mutant(
+        where=outbox, what="on_answer", made=_refusal_ends, seeds=(2, 4)
+    ),
+    "an answer confirms": Mutant(
+        where=outbox, what="on_answer", made=_answer_confirms, seeds=(2, 1)
+    ),
+    "old receipts count after a restore": Mutant(
+        where=outbox, what="on_lost", made=_old_receipts_count, seeds=(4, 1, 2, 3)
+    ),
+    "any ticket opens": Mutant(where=serve, what="_find", made=_any_ticket, seeds=(1, 2)),
+    "quota counted twice": Mutant(where=retention, what="moved", made=_counted_twice, seeds=(2, 1)),
+    "seen before verified": Mutant(where=Admission, what="_verify", made=_seen_first, seeds=(1, 2)),
+    "a wrong clock is believed": Mutant(
+        where=clock, what="believed", made=_clock_believed, seeds=(2, 1)
+    ),
+    "receipts unverified": Mutant(
+        where=Kind, what="_verify", made=_receipts_unverified, seeds=(2, 3)
+    ),
+    "no signature verified": Mutant(
+        where=keys, what="verify", made=_signatures_unverified, seeds=(1, 2)
+    ),
+}
