@@ -4,11 +4,11 @@ from typing import Any
 
 import typer
 
-from cli import render
+from cli import reasons, render
 from cli.state import STATE
 
 ROW = ("name", "did", "address", "origin", "lane", "mutual", "blocked", "added", "verified")
-SHOWN = (*ROW, "origins", "says", "heard", "keyed", "issued", "expires")
+SHOWN = (*ROW, "origins", "says", "heard", "keyed", "issued", "expires", "trouble")
 TIMES = frozenset({"added", "verified", "heard", "keyed", "issued", "expires"})
 
 contacts = typer.Typer(
@@ -41,26 +41,13 @@ def add(
         render.line(f"{row['name']} is a contact, and has you as one")
         render.hint(f"willcall send --to {row['name']} -s Hello -m 'Hello!'")
     else:
-        render.line(f"{row['name']} is noted; {_why(row)}")
+        render.line(f"{row['name']} is noted; {reasons.joining(row['trouble'])}")
         render.hint("willcall contact list")
 
 
 def document(row: dict[str, Any]) -> dict[str, Any]:
     """A contact as programs see it."""
     return {word: row[word] for word in ROW}
-
-
-def _why(row: dict[str, Any]) -> str:
-    words = {
-        "spent": "the invite was used by another key already: ask for a new one",
-        "expired": "the invite has expired: ask for a new one",
-        "forged": "the link proves nothing over there: was it copied whole?",
-        "held": "they have to allow you first; it goes on by itself once they do",
-        "not-here": "their node answers, but does not know them: is the link old?",
-        "clock": "their clock and yours disagree by more than ten minutes: check yours",
-    }
-    refused = row.get("refused")
-    return words.get(refused or "", "they can't be reached now; it goes on by itself")
 
 
 @contacts.command("list")
@@ -107,7 +94,8 @@ def show(contact: str = typer.Argument(..., metavar="NAME|DID")) -> None:
     """All that is known of one contact.
 
     `says`: what they call themselves. `heard`: the last sign of life, to the hour. `keyed`: since
-    when their sealing key is the same. Example: willcall contact show ben
+    when their sealing key is the same. `trouble`: why they are not reached now.
+    Example: willcall contact show ben
     """
     row = STATE.local().post("contact", contact=contact, action="show")
     if STATE.json:
@@ -115,6 +103,8 @@ def show(contact: str = typer.Argument(..., metavar="NAME|DID")) -> None:
         return
     for word in SHOWN:
         render.line(f"{word + ':':<10}{_shown(word, row[word])}")
+    if row["trouble"]:
+        render.note(reasons.joining(row["trouble"]))
     if not row["verified"]:
         render.hint(f"willcall contact verify {contact}")
 

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from cli import reasons
+
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 LARGE = 8 * 1024 * 1024
 """Bytes from which an upload may take long enough to be watched."""
@@ -147,4 +149,12 @@ def message(row: dict[str, Any]) -> None:
     imported = "  (imported)" if row.get("imported") else ""
     line(f"  {subject}  {size(row['size'])}  {when(row.get('created'))}{imported}")
     for each in row["deliveries"]:
-        line("  " + delivery(each, row.get("keep_until")))
+        one(each, row.get("keep_until"))
+
+
+def one(row: dict[str, Any], keep_until: str | None = None) -> None:
+    """One delivery on a line, and a second one that says why, where it is not through."""
+    line("  " + delivery(row, keep_until))
+    why = reasons.delivery(row)
+    if why:
+        line("    " + why)

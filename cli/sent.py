@@ -67,8 +67,8 @@ def report(local: Local, row: dict[str, Any], wait: float | None) -> None:
         render.document(row)
     else:
         render.line(row["message"])
-        for each in row["deliveries"]:
-            render.line("  " + render.delivery(each))
+        for each in local.get("message", row["message"])["deliveries"]:
+            render.one(each)
         render.hint(f"willcall status {tail}")
     _check_done(done, wait, f"status {tail}")
 

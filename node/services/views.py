@@ -65,7 +65,7 @@ def contact(row: Peer) -> Document:
         "blocked": row.blocked,
         "added": time(row.added),
         "verified": time(row.verified),
-        "refused": row.refused,
+        "trouble": row.refused or (row.silent_why if row.silent else None),
     }
 
 
@@ -89,7 +89,7 @@ def delivery(tx: Tables, row: Delivery, now: Instant, *, attempts: bool) -> Docu
         "to": name_of(tx, row.owner, row.to),
         "did": names.did(row.to),
         "state": row.state,
-        "reason": _reason(row),
+        "reason": _reason(row) or _silence(tx, row),
         "delayed": outbox.is_delayed(row, now),
     }
     if attempts:
@@ -105,6 +105,13 @@ def _reason(row: Delivery) -> str | None:
     if row.ended_as == "retracted":
         return "before the retraction"
     return "after it expired" if row.ended_as == "expired" else row.reason
+
+
+def _silence(tx: Tables, row: Delivery) -> str | None:
+    """Why nobody answers, where that is what it waits for."""
+    peer = tx.peers.get(row.owner, row.to)
+    waits = outbox.is_open(row) and row.state not in outbox.PAUSED
+    return peer.silent_why if waits and peer is not None and peer.silent else None
 
 
 def _next_at(tx: Tables, row: Delivery) -> Instant | None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from cli import reasons
 from node import config, errors, limits
 from node.errors import WillcallError
 from node.store import keyspace
@@ -117,6 +118,18 @@ def test_settings() -> None:
         line = f"{key.partition('.')[2]} = {default.strip('`')}"
         known = {text.removeprefix("# ") for text in written.splitlines()}
         assert line in known or default == "none", key
+
+
+def test_why_nothing_moves() -> None:
+    """Every word that is explained in a sentence is in the table, in its world."""
+    told: dict[str, set[str]] = {}
+    for words, whose, _ in pages.table(OPERATIONS, "## Why nothing moves"):
+        told.setdefault(whose, set()).update(re.findall(r"`([a-z0-9-]+)`", words))
+    assert told == {
+        "nobody was reached": set(reasons.NOT_REACHED),
+        "somebody else was reached": set(reasons.OTHERS_REACHED),
+        "their node said no": set(reasons.SAID_NO) | {"expired"},
+    }
 
 
 def test_exit_codes() -> None:

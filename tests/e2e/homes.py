@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -60,10 +60,15 @@ def willcall(
     data: bytes | None = None,
     env: Mapping[str, str] | None = None,
     deadline: float = 60.0,
+    before: Sequence[str] = (),
 ) -> Done:
-    """Runs the program; nothing of this machine's own homes is reachable for it."""
+    """Runs the program; nothing of this machine's own homes is reachable for it.
+
+    Args:
+        before: a program that runs it: in another network, at another time.
+    """
     done = subprocess.run(
-        [*PROGRAM, *words],
+        [*before, *PROGRAM, *words],
         input=data if data is not None else b"",
         capture_output=True,
         timeout=deadline,
@@ -87,18 +92,33 @@ class Home:
     Args:
         folder: where homes are made.
         name: of the home and its first owner.
+
+    Attributes:
+        before: a program that runs all commands and the node (`willcall`).
+        env: what they find in their environment.
     """
 
     def __init__(self, folder: Path, name: str) -> None:
         self.path, self.name = folder / name, name
         self.port, self.local_port = free_port(), 0
+        self.listen = f"127.0.0.1:{self.port}"
         self.node: subprocess.Popen[bytes] | None = None
+        self.before: Sequence[str] = ()
+        self.env: dict[str, str] = {}
 
     # --- commands ----------------------------------------------------------------------
 
     def run(self, *words: str, data: bytes | None = None, deadline: float = 60.0) -> Done:
         """A command as a person gives it."""
-        return willcall("--home", str(self.path), *words, data=data, deadline=deadline)
+        return willcall(
+            "--home",
+            str(self.path),
+            *words,
+            data=data,
+            env=self.env,
+            deadline=deadline,
+            before=self.before,
+        )
 
     def json(self, *words: str, data: bytes | None = None, deadline: float = 60.0) -> Any:
         """The document of a command that has to work; nothing on standard error."""
@@ -126,8 +146,7 @@ class Home:
 
     def init(self, *words: str) -> Any:
         """Makes the home."""
-        listen = f"127.0.0.1:{self.port}"
-        return self.json("init", "--name", self.name, "--listen", listen, *words)
+        return self.json("init", "--name", self.name, "--listen", self.listen, *words)
 
     def configure(self, **sections: Mapping[str, Any]) -> None:
         """Changes settings, by section."""
@@ -143,12 +162,12 @@ class Home:
     def start(self, seconds: float = 15.0) -> str:
         """Starts the node; what it says when it serves."""
         self.node = subprocess.Popen(
-            [*PROGRAM, "--home", str(self.path), "run"],
+            [*self.before, *PROGRAM, "--home", str(self.path), "run"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd=CHECKOUT,
-            env=clean_env(),
+            env=clean_env() | self.env,
         )
         assert self.node.stdout is not None
         readable, _, _ = select.select([self.node.stdout], [], [], seconds)
