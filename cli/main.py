@@ -22,6 +22,7 @@ from cli import (
     key,
     login,
     mail,
+    operating,
     owner,
     sending,
     sent,
@@ -65,6 +66,7 @@ for part in (
     owner,
     key,
     settings,
+    operating,
 ):
     part.register(app)
 

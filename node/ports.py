@@ -327,6 +327,7 @@ class Tables(Protocol):
     pins: Table[rows.Pin]
     listed: Table[rows.Listed]
     drafts: Table[rows.Draft]
+    chapters: Table[rows.Chapter]
     trash: Table[rows.Trash]
     blocks: Blocks
 

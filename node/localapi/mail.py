@@ -7,7 +7,7 @@ import trio
 from node.errors import NotYet
 from node.localapi.call import Call, Handler, texts, word
 from node.machines.rows import Mail, Owner, Sent
-from node.services import mailbox
+from node.services import mailbox, steps
 from node.services.mailbox import Contents, Mailbox
 from node.services.node import Node
 from node.services.views import Views
@@ -27,6 +27,7 @@ class MailCalls:
             "POST read": self._read,
             "POST fetch": self._fetch,
             "POST delete": self._delete,
+            "GET log": self._log,
         }
 
     async def _inbox(self, call: Call) -> Any:
@@ -75,6 +76,10 @@ class MailCalls:
 
     def _mail_row(self, owner: Owner, n: int) -> Mail | None:
         return self._core.db.read(lambda tx: tx.mails.get(owner.owner, n))
+
+    async def _log(self, call: Call) -> Any:
+        """Every step of one message, sent or received."""
+        return steps.log(self._core, call.owner.owner, word(call))
 
     async def _delete(self, call: Call) -> Any:
         body = await call.json()

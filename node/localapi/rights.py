@@ -38,6 +38,7 @@ RIGHTS: Final[dict[str, str]] = {
     "GET sent": OWNER,
     "GET message": OWNER,
     "POST retract": OWNER,
+    "GET log": OWNER,
     "GET inbox": OWNER,
     "GET mail": OWNER,
     "GET raw": OWNER,

@@ -288,6 +288,7 @@ class Mail(Row, frozen=True, kw_only=True, omit_defaults=True):
         keep_until: until when it waits at its sender (waiting only).
         missed: it was deleted and had never been here: no receipt will say that it was.
         scanned, subject, date: what the scan found, once somebody looked.
+        heard: when its notification came.
         imported: it came from a file; its owner sealed it, and nobody's key vouches for it.
         claimed: its From field, of an imported one.
     """
@@ -307,6 +308,7 @@ class Mail(Row, frozen=True, kw_only=True, omit_defaults=True):
     scanned: bool = False
     subject: str | None = None
     date: Instant | None = None
+    heard: Instant = Instant(0)
     imported: bool = False
     claimed: str | None = None
 
@@ -445,6 +447,29 @@ class Draft(Row, frozen=True, kw_only=True, omit_defaults=True):
     owner: Key
     key: bytes
     parts: tuple[Cid, ...] = ()
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """Something that happened to a message.
+
+    Attributes:
+        message: the last 8 bytes of its name; none: to all mail between the owner and `who` then.
+        word: what; detail: more, for a person.
+    """
+
+    at: Instant
+    message: bytes
+    word: str
+    who: Key | None = None
+    detail: str | None = None
+
+
+class Chapter(Row, frozen=True, kw_only=True, omit_defaults=True):
+    """Steps of an owner's messages, in the order in which they were noted."""
+
+    owner: Key
+    number: int
+    steps: tuple[Step, ...] = ()
 
 
 class Trash(Row, frozen=True, kw_only=True, omit_defaults=True):

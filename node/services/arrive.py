@@ -51,7 +51,7 @@ def fail(tx: Tables, row: Pickup) -> None:
     tx.pickups.delete(row)
     mail = mail_of(tx, row.owner, row.message, row.sender)
     if mail is not None and mail.state == "waiting":
-        tx.mails.put(mail.but(state="failed", keep_until=None))
+        tx.mails.put(mail.but(state="failed", keep_until=None, heard=row.received))
 
 
 def trash_parts(tx: Tables, root: Message) -> None:

@@ -13,6 +13,7 @@ from node.encoding.cid import Cid
 from node.machines.rows import Owner
 from node.objects.record import Endpoint
 from node.ports import Clock, Database, Exchange, Files, Note, Randomness, Tables
+from node.services.history import History
 from node.units import Instant, Key, Millis
 
 LONGEST_SLEEP = 300.0
@@ -62,6 +63,7 @@ class Core:
         missed: peers that are silent where we knew them, for `seek`; missing: rung when one is.
         seeds: directories to begin with.
         drafting: keys of large messages that are being submitted now.
+        history: what happened to single messages, for `willcall log`.
         note, warn: called with a line for the operator; a warning is for somebody to mend.
     """
 
@@ -82,6 +84,7 @@ class Core:
     seeds: tuple[Endpoint, ...] = ()
     drafting: set[bytes] = field(default_factory=set)
     files_lock: trio.Lock = field(default_factory=trio.Lock)
+    history: History = field(default_factory=History)
     note: Note = silent
     warn: Note = silent
 

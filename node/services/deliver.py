@@ -121,6 +121,7 @@ class Deliverer:
                     after = peers.on_silence(row, now, jitter, error.reason).but(refused=refused)
                     tx.peers.put(after)
                     self._core.miss(owner, did, after.silent)
+                    self._core.history.add(owner, "silent", now, who=did, detail=error.text)
 
         self._core.db.apply(work)
         self._core.note("silent", peer=short(dids[0]), reason=error.reason, why=error.text)
@@ -252,6 +253,17 @@ class Deliverer:
                     tx.errands.put(row.but(step=row.step + 1, next_at=later))
 
         self._core.db.apply(work)
+        for row in owed:
+            if row.kind == "record":
+                continue
+            self._core.history.add(
+                row.owner,
+                f"{row.kind}-told",
+                now,
+                message=row.message,
+                who=row.to,
+                detail=answer.reason or answer.state,
+            )
 
 
 def next_due(tx: Tables, row: Peer) -> Instant | None:

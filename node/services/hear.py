@@ -62,6 +62,14 @@ class Hearing:
                 return ACCEPTED
             answer = _withdraw(tx, signed.verify(), block, now)
             ledger.heard(tx, claim.to, claim.sender, now)
+            self._core.history.add(
+                claim.to,
+                "retraction-heard",
+                now,
+                message=claim.message,
+                who=claim.sender,
+                detail="it is here already" if answer.receipt else "it is forgotten",
+            )
             return answer
 
         answer = await self._core.db.transact(work)
@@ -119,6 +127,9 @@ class Hearing:
         items = []
         for row in rows:
             tx.deliveries.put(outbox.on_polled(row))
+            self._core.history.add(
+                row.owner, "told", now, message=row.message, who=row.to, detail="when it asked"
+            )
             sent = tx.sent.get(row.owner, row.message)
             assert sent is not None
             items.append(item(peer, known, row, sent, self._core.config.origin, now))

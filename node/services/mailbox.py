@@ -192,8 +192,15 @@ class Mailbox:
             stored = tx.mails.get(row.owner, row.n)
             if stored is not None and stored.state == "new":
                 tx.mails.put(stored.but(state="read"))
+                self._note("read", row)
 
         await self._core.db.transact(work)
+
+    def _note(self, word: str, row: Mail | Sent | Held) -> None:
+        who = None if isinstance(row, Sent) else row.sender
+        self._core.history.add(
+            row.owner, word, self._core.now(), message=row.message or b"", who=who
+        )
 
     async def call(self, owner: Owner, row: Mail) -> None:
         """Calls for mail that waits at its sender.
@@ -216,6 +223,7 @@ class Mailbox:
                 )
             ledger.check_room(ledger.account(tx, owner.owner), inbox.needed(wanted.size))
             arrive.want(tx, wanted, now)
+            self._note("called-for", row)
 
         await self._core.db.transact(work)
         self._core.incoming.ring()
@@ -236,6 +244,7 @@ class Mailbox:
             sents = {cids.show(row.message): row for row in found if isinstance(row, Sent)}
             for mail in mails.values():
                 _delete(tx, mail)
+                self._note("deleted", mail)
             for sent in sents.values():
                 if not sent.imported:
                     raise Refused(
@@ -270,6 +279,7 @@ class Mailbox:
             return tx.sent.get(owner.owner, row.message) or row
 
         row = await self._core.db.transact(work)
+        self._note("retracted", row)
         self._core.outgoing.ring()
         return row
 
@@ -291,6 +301,7 @@ class Mailbox:
             return slot
 
         slot = await self._core.db.transact(work)
+        self._note("allowed", slot)
         self._core.incoming.ring()
         return slot
 

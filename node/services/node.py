@@ -1,10 +1,12 @@
 """One node: all services over one set of ports, and the tasks that run them."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import trio
 
 from node.config import Config
+from node.errors import StoreFailed
 from node.machines.rows import Owner
 from node.objects.record import Endpoint
 from node.ports import Clock, Database, Exchange, Files, Note, Randomness, Tables
@@ -62,12 +64,16 @@ class Node:
 
     async def run(self) -> None:
         """Runs all tasks until cancelled."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self.deliverer.run)
-            nursery.start_soon(self.collector.run)
-            nursery.start_soon(self.sweeper.run)
-            nursery.start_soon(self.seeker.run)
-            nursery.start_soon(self.teller.run)
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self.deliverer.run)
+                nursery.start_soon(self.collector.run)
+                nursery.start_soon(self.sweeper.run)
+                nursery.start_soon(self.seeker.run)
+                nursery.start_soon(self.teller.run)
+        finally:
+            with suppress(StoreFailed):  # nothing of it is needed
+                self.core.history.flush(self.core.db)
 
 
 def _poll_contacts(tx: Tables, owner: Owner, now: Instant) -> None:

@@ -188,6 +188,7 @@ class Collector:
                     after = peers.on_pickup_silence(row, now, jitter, error.reason)
                     tx.peers.put(after)
                     self._core.miss(owner, sender, after.pickup_silent)
+                    self._core.history.add(owner, "silent", now, who=sender, detail=error.text)
 
         self._core.db.apply(work)
         self._core.note("not-served", peer=short(sender), reason=error.reason, why=error.text)
@@ -197,14 +198,27 @@ class Collector:
     async def _try(self, at: Endpoint, row: Pickup, root: bytes | None, got: list[_Got]) -> None:
         try:
             got.append(await self._one(at, row, root))
-        except Gone:
+        except Gone as error:
+            self._failed(row, error)
             await self._gone(row)
-        except (Absent, Answered):
-            pass  # not served now; the schedule goes on
+        except (Absent, Answered) as error:
+            self._failed(row, error)  # not served now; the schedule goes on
         except (Unverified, Malformed) as error:
+            self._failed(row, error)
             self._unverified(row, error)
-        except OverQuota:
+        except OverQuota as error:
+            self._failed(row, error)
             self._full(row)
+
+    def _failed(self, row: Pickup, error: WillcallError) -> None:
+        self._core.history.add(
+            row.owner,
+            "pickup-failed",
+            self._core.now(),
+            message=row.message,
+            who=row.sender,
+            detail=error.text,
+        )
 
     async def _roots(self, at: Endpoint, due: Sequence[Pickup]) -> dict[Cid, bytes]:
         """Roots that are here already (another owner's), and the rest in one answer."""
@@ -348,6 +362,7 @@ def _arrive(tx: Tables, got: _Got, row: Pickup, now: Instant) -> None:
         mail.but(
             state="new",
             received=now,
+            heard=row.received,
             key=got.key,
             stored=got.stored,
             parts=parts,

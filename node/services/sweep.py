@@ -53,6 +53,7 @@ class Sweeper:
         if clock.believed(self._guard):
             while self._core.db.apply(lambda tx: self._due(tx, now)):
                 await trio.lowlevel.checkpoint()
+        self._core.history.flush(self._core.db)
         await self.space.once()
 
     def _look(self, now: Instant) -> None:

@@ -219,6 +219,7 @@ LISTED = Layout(
 )
 BLOCKS = Layout(letter=b"B", row=rows.Block, width=36, key=lambda r: r.cid)
 DRAFTS = Layout(letter=b"F", row=rows.Draft, width=64, key=lambda r: r.owner + r.key)
+CHAPTERS = Layout(letter=b"J", row=rows.Chapter, width=40, key=lambda r: r.owner + u64(r.number))
 TRASH = Layout(letter=b"T", row=rows.Trash, width=36, key=lambda r: r.cid)
 
 LAYOUTS: tuple[Layout[Any], ...] = tuple(

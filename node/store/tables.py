@@ -268,6 +268,7 @@ class StoredTables:
         self.pins: Table[rows.Pin] = RowTable(tx, keyspace.PINS)
         self.listed: Table[rows.Listed] = RowTable(tx, keyspace.LISTED)
         self.drafts: Table[rows.Draft] = RowTable(tx, keyspace.DRAFTS)
+        self.chapters: Table[rows.Chapter] = RowTable(tx, keyspace.CHAPTERS)
         self.trash: Table[rows.Trash] = RowTable(tx, keyspace.TRASH)
         self.blocks: Blocks = BlockTable(tx, store)
 

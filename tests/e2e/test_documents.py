@@ -293,3 +293,17 @@ def test_an_empty_list_is_a_document_too(friends: Friends, words: tuple[str, ...
     if "otto" not in [row["name"] for row in anna.json("owner", "list")]:
         anna.json("owner", "add", "otto")
     assert anna.json("--owner", "otto", *words) == []
+
+
+def test_log(friends: Friends) -> None:
+    anna, ben = friends
+    message = anna.send("ben", b"Subject: logged\n\n")
+    anna.settled(message, "confirmed")
+    rows = anna.json("log", message)
+    assert [row["step"] for row in rows] == ["stored", "told", "fetched", "confirmed"]
+    assert all(list(row) == ["at", "step", "who", "detail"] for row in rows)
+    assert all(is_time(row["at"]) for row in rows)
+    assert "confirmed" in anna.says("log", message[-8:])
+    until(lambda: "receipt-told" in ben.says("log", message))
+    assert anna.refuses(66, "log", "a" * 8)["error"] == "absent"
+    assert anna.refuses(64, "log", "nonsense!")["next"]
