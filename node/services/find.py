@@ -8,7 +8,7 @@ judge. Spec: 08 §8.6.
 from node.discovery import webfinger
 from node.discovery.webfinger import Handle
 from node.encoding import names
-from node.errors import Malformed, Refused, Unreachable, Usage
+from node.errors import Malformed, NoContact, Refused, Unreachable, Usage
 from node.machines.rows import Pin
 from node.ports import Tables
 from node.services.calls import Calls
@@ -28,7 +28,8 @@ class Finder:
 
         Raises:
             Usage: it is none of them.
-            NoContact: the domain knows nobody of that name, or nothing of willcall.
+            NoContact: the domain knows nobody of that name, or nothing of willcall; or
+                there is no such domain.
             Unreachable: the domain did not answer as it has to.
         """
         bare = text.strip()
@@ -38,10 +39,10 @@ class Finder:
         try:
             place = await self._calls.webfinger(handle)
         except Unreachable as error:
-            error.next = error.next or (
-                f"https://{handle.domain} has to answer at its own address; or ask for an "
-                "invite link"
-            )
+            hint = f"https://{handle.domain} has to answer at its own address; or ask for an invite link"
+            if error.reason == "dns":
+                raise NoContact(f"{handle}: {error.text}", next=hint) from error
+            error.next = error.next or hint
             raise
         return Link(did=place.did, origin=place.origin, handle=handle)
 

@@ -158,7 +158,7 @@ def test_an_invite_is_for_one(trio: tuple[Home, Home, Home]) -> None:
     ben.json("contact", "remove", "anna")
     row = ben.json("contact", "add", link)
     assert row["mutual"] is False
-    assert "ask for a new one" in ben.says("contact", "add", link)
+    assert "ask them for a new invite" in ben.says("contact", "add", link)
     forged = link[:-1] + ("A" if link[-1] != "A" else "Q")
     assert ben.json("contact", "add", forged)["mutual"] is False
     fresh = anna.json("invite")["link"]
