@@ -7,6 +7,7 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -37,18 +38,33 @@ def corpus() -> Path:
 _FIGURES = pytest.StashKey[list[str]]()
 
 
+def _figures(config: pytest.Config) -> list[str]:
+    return config.stash.setdefault(_FIGURES, [])
+
+
 @pytest.fixture
 def figure(request: pytest.FixtureRequest) -> Callable[[str], None]:
     """Takes a line of what a test counted; all are printed behind the tests' summary."""
-    return request.config.stash.setdefault(_FIGURES, []).append
+    return _figures(request.config).append
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where tests run on every core, each worker hands over what it counted."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["figures"] = _figures(session.config)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """A worker is done: takes what it hands over (nothing, if it crashed)."""
+    _figures(node.config).extend(getattr(node, "workeroutput", {}).get("figures", []))
 
 
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
     """How much was tried, where a number says more than a dot."""
-    figures = config.stash.get(_FIGURES, [])
-    if figures:
+    if _figures(config):
         terminalreporter.section("figures")
-        for line in figures:
+        for line in sorted(_figures(config)):
             terminalreporter.line(line)

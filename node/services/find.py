@@ -39,7 +39,8 @@ class Finder:
         try:
             place = await self._calls.webfinger(handle)
         except Unreachable as error:
-            hint = f"https://{handle.domain} has to answer at its own address; or ask for an invite link"
+            hint = f"https://{handle.domain} has to answer at its own address"
+            hint += "; or ask for an invite link"
             if error.reason == "dns":
                 raise NoContact(f"{handle}: {error.text}", next=hint) from error
             error.next = error.next or hint
