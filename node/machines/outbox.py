@@ -10,6 +10,7 @@ Rules:
 - Only a verified receipt, the author's own retraction, or keep_until ends a delivery.
   Answers are unsigned, so no answer does.
 - A receipt counts only for a row that was announced, and not before `void_before`.
+- What a receipt's date can't tell, because a clock was wrong, is asked for once too often.
 - `notified` and `fetched` are told again until confirmed.
 - A row whose state no longer allows a fact is returned unchanged: repeating is harmless.
 
@@ -26,6 +27,8 @@ from node.units import Instant
 OPEN = frozenset({"stored", "notified", "held", "refused", "fetched"})
 PAUSED = frozenset({"held", "refused"})
 PENDING = frozenset({"stored", "notified", "fetched"})
+UNDATED = Instant(0)
+"""Instead of a receipt's date, where its clock was wrong (or ours, which we can't tell)."""
 
 
 def is_open(row: Delivery) -> bool:
@@ -124,14 +127,14 @@ def on_fetched(row: Delivery, which: Sequence[int], count: int, now: Instant) ->
 
 def on_receipt(row: Delivery, at: Instant, now: Instant) -> Delivery:
     """A verified receipt of the addressee, dated `at` by its clock."""
-    if not row.announced or at < row.void_before or row.state == "confirmed":
+    if not row.announced or _is_void(row, at, now) or row.state == "confirmed":
         return row
     made: Delivery = row.but(
         state="confirmed",
         reason=None,
         next_at=None,
         confirmed_at=now,
-        receipted=at,
+        receipted=_dated(at, now),
         first_receipt=now if row.first_receipt is None else row.first_receipt,
         ended_as=row.state if not is_open(row) else None,
         got=b"",
@@ -154,6 +157,7 @@ def on_lost(
 ) -> Delivery:
     """The addressee was restored and remembers nothing from `memory` to `start`.
 
+    A receipt whose clock was wrong may lie anywhere, so its mail waits again too: one answer more.
     Its blocks are kept for the grace, so it waits again for at least so long, even where
     `keep_until` has passed meanwhile: else it would expire in the moment it is asked for.
 
@@ -166,7 +170,8 @@ def on_lost(
     if row.state != "confirmed" or row.receipted is None or row.first_receipt is None:
         return row
     grace = Instant(row.first_receipt + limits.GRACE)
-    if now >= grace or not memory <= row.receipted < start:
+    inside = memory <= row.receipted < start or row.receipted == UNDATED
+    if now >= grace or not inside:
         return row
     made: Delivery = row.but(
         state="notified",
@@ -181,6 +186,21 @@ def on_lost(
         ended_as=None,
     )
     return made
+
+
+def _is_void(row: Delivery, at: Instant, now: Instant) -> bool:
+    """Whether a receipt may be of the life before a restore: then another one will come."""
+    ahead = row.void_before > 0 and at > now + limits.CLOCK_SKEW
+    return ahead or at < row.void_before
+
+
+def _dated(at: Instant, now: Instant) -> Instant:
+    """When a receipt was made, unless its date can't be right.
+
+    One that is behind may have been on its way; none comes from the future.
+    """
+    right = now - limits.CLOCK_STEP <= at <= now + limits.CLOCK_SKEW
+    return at if right else UNDATED
 
 
 def _by(row: Delivery, instant: Instant) -> Instant:

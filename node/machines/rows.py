@@ -234,7 +234,8 @@ class Delivery(Row, frozen=True, kw_only=True, omit_defaults=True):
         step: place in the retry schedule.
         next_at: when it is due; None when over.
         got: one bit for each part the addressee's ticket was used for, the root last.
-        receipted: the `at` of the receipt; first_receipt: our clock at the first one.
+        receipted: the `at` of the receipt, 0 where it can't be right; first_receipt: our clock
+            at the first one.
         void_before: receipts dated before are void (a restored recipient).
         ended_as: `retracted` or `expired`, when a receipt came all the same.
     """

@@ -224,9 +224,7 @@ def reopen(
 ) -> None:
     """A restored recipient: what it confirmed and forgot waits for it again."""
     memory, start = lost
-    after = None if memory == 0 else memory - 1
-    until = max(start - 1, 0)
-    for before in list(tx.deliveries.by("received", owner, to, after=after, until=until)):
+    for before in _forgotten(tx, owner, to, lost):
         sent = tx.sent.get(owner, before.message)
         if sent is None or sent.charge not in ("waiting", "grace"):
             continue
@@ -237,6 +235,14 @@ def reopen(
             tx.accounts.put(account.but(stamp=stamp))
             ledger.change(tx, before, opened, now, keep_sent=keep_sent)
     ledger.owe(tx, owner, to, now, now)
+
+
+def _forgotten(tx: Tables, owner: Key, to: Key, lost: tuple[Instant, Instant]) -> list[Delivery]:
+    """What was confirmed in that time, or at a time that nobody knows."""
+    memory, start = max(lost[0], 1), lost[1]
+    undated = tx.deliveries.by("received", owner, to, until=outbox.UNDATED)
+    dated = tx.deliveries.by("received", owner, to, after=memory - 1, until=max(start - 1, 0))
+    return [*undated, *dated]
 
 
 def retract(

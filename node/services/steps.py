@@ -82,8 +82,8 @@ class Steps:
             self._add(row.fetched_at, "fetched", row.to, "every block, with this ticket")
         if row.confirmed_at is not None:
             late = f", after it was {row.ended_as}" if row.ended_as else ""
-            dated = f"a receipt dated {time(row.receipted)}{late}"
-            self._add(row.confirmed_at, "confirmed", row.to, dated)
+            dated = f"dated {time(row.receipted)}" if row.receipted else "by a wrong clock"
+            self._add(row.confirmed_at, "confirmed", row.to, f"a receipt {dated}{late}")
         if row.state == "expired" or row.ended_as == "expired":
             self._add(row.keep_until, "expired", row.to, "not confirmed by then")
 

@@ -295,6 +295,31 @@ def test_lost(memory: int, start: int, opens: bool) -> None:
     assert (again.state, again.first_receipt) == ("confirmed", NOW)
 
 
+@pytest.mark.parametrize(
+    ("dated", "opens"),
+    [
+        (-400 * DAY, True),
+        (-DAY - 1, True),
+        (-DAY, False),
+        (10 * MINUTE, False),
+        (10 * MINUTE + 1, True),
+        (400 * DAY, True),
+    ],
+)
+def test_a_receipt_by_a_wrong_clock_may_be_lost_whenever_it_says(dated: int, opens: bool) -> None:
+    confirmed = outbox.on_receipt(row("notified"), at(dated), NOW)
+    assert confirmed.state == "confirmed"
+    found = outbox.on_lost(confirmed, at(HOUR), at(2 * HOUR), at(50), at(3 * HOUR))
+    assert found.state == ("notified" if opens else "confirmed")
+
+
+def test_a_receipt_from_the_future_may_be_of_the_life_before() -> None:
+    lost = outbox.on_lost(row("confirmed"), at(-1), at(1), at(9), at(DAY))
+    ahead = at(DAY + limits.CLOCK_SKEW)
+    assert outbox.on_receipt(lost, Instant(ahead + 1), at(DAY)) == lost
+    assert outbox.on_receipt(lost, ahead, at(DAY)).state == "confirmed"
+
+
 def test_lost_within_the_grace_only() -> None:
     before = row("confirmed")
     last = at(limits.GRACE - 1)

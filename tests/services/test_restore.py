@@ -1,10 +1,14 @@
 """A recipient restored from an old backup: asked again, kept for the grace, shown once."""
 
+import pytest
 import trio
 
 from node.objects.answer import ACCEPTED, Answer, PollAnswer
 from node.objects.notification import Notification, decode
-from tests.fakes.world import until, world
+from node.ports import Request, Response
+from node.services.mailbox import Mailbox
+from node.units import DAY
+from tests.fakes.world import Machine, until, world
 from tests.services.puppet import Puppet
 from tests.services.test_delivery import key_of
 
@@ -96,6 +100,47 @@ async def test_what_was_lost_is_said_until_it_was_heard(autojump_clock: object) 
         await trio.sleep(600)
         ben.clock.step(-20 * 60_000)
         await until(lambda: len(ben.inbox()) == 1, 86_400)
+
+
+@pytest.mark.parametrize("days", [-400, 400])
+async def test_what_was_confirmed_by_a_wrong_clock_comes_again(
+    autojump_clock: object, days: int
+) -> None:
+    """The receipt's date does not say whether it came before the backup or after."""
+    async with world() as w:
+        anna, ben = await w.add("anna"), await w.add("ben", ask_over="300KiB")
+        await w.friends(anna, ben)
+        to, receipts = key_of(ben), list[Request]()
+
+        def watch(_source: str, _to: str, said: Request, _response: Response) -> None:
+            receipts.extend([said] if said.path == "/v1/receipts" else [])
+
+        w.net.watchers.append(watch)
+        large = await anna.send([to], b"called for " * 100_000)
+        await until(lambda: [state for *_, state in ben.inbox()] == ["waiting"], 60)
+        await ben.flushed()
+        disk, files, memory = ben.disk.copy(), ben.files.copy(), ben.now()
+        await trio.sleep(2 * 86_400)
+        ben.clock.step(days * DAY)
+        await _call(ben)
+        await until(lambda: anna.state(large, to) == "confirmed", 60)
+        ben.clock.step(-days * DAY)
+        await w.off(ben)
+        await ben.restore(disk, files, memory)
+        await w.back(ben)
+        await until(lambda: anna.state(large, to) != "confirmed", 600)
+        # A late copy, of the life before.
+        await w.net.deliver(ben.origin, anna.origin, receipts[0])
+        assert anna.state(large, to) != "confirmed"
+        await _call(ben)
+        await until(lambda: [state for *_, state in ben.inbox()] == ["new"], 600)
+        await until(lambda: anna.state(large, to) == "confirmed", 60)
+
+
+async def _call(machine: Machine) -> None:
+    """The owner calls for what waits."""
+    row = machine.on.core.db.read(lambda tx: next(tx.mails.scan()))
+    await Mailbox(machine.on.core).call(machine.owner(), row)
 
 
 async def test_lost_that_makes_no_sense_changes_nothing(autojump_clock: object) -> None:
