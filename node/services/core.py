@@ -30,10 +30,14 @@ def short(name: Key | Cid) -> str:
 
 
 class Bell:
-    """Wakes whoever waits: a hint only, the store is the truth."""
+    """Wakes whoever waits: a hint only, the store is the truth.
 
-    def __init__(self) -> None:
-        self._event = trio.Event()
+    Args:
+        longest: seconds after which it wakes by itself.
+    """
+
+    def __init__(self, longest: float = LONGEST_SLEEP) -> None:
+        self._event, self._longest = trio.Event(), longest
 
     def ring(self) -> None:
         """Something may be due."""
@@ -42,7 +46,7 @@ class Bell:
     async def wait(self, pause: float) -> None:
         """Returns when it was rung, or after `pause` seconds."""
         event = self._event
-        with trio.move_on_after(max(0.0, min(pause, LONGEST_SLEEP))):
+        with trio.move_on_after(max(0.0, min(pause, self._longest))):
             await event.wait()
         # Only what was rung is renewed, and once: others may wait for the same event.
         if event.is_set() and self._event is event:

@@ -14,7 +14,7 @@ from node.services import meet, owners
 from node.services.admit import Admission
 from node.services.backup import Backups, Kept
 from node.services.calls import Calls
-from node.services.core import Core, silent
+from node.services.core import LONGEST_SLEEP, Bell, Core, silent
 from node.services.deliver import Deliverer
 from node.services.directory import Directory
 from node.services.find import Finder
@@ -95,6 +95,7 @@ def make(
     note: Note = silent,
     warn: Note = silent,
     sweep_every: float = EVERY,
+    look_every: float = LONGEST_SLEEP,
     kept: Kept = tuple,
     seeds: tuple[Endpoint, ...] = (),
 ) -> Node:
@@ -103,6 +104,7 @@ def make(
     Args:
         pin: of the certificate that is met at its origin; None: callers need none.
         sweep_every: seconds between sweeps.
+        look_every: seconds after which a task that nobody wakes looks at the clock again.
         kept: the small files that belong into a backup.
         seeds: directories to begin with.
     """
@@ -116,6 +118,9 @@ def make(
         exchange=switch,
         config=config,
         endpoints=(own,),
+        outgoing=Bell(look_every),
+        incoming=Bell(look_every),
+        missing=Bell(look_every),
         note=note,
         seeds=seeds,
         warn=warn,
@@ -137,5 +142,5 @@ def make(
         sweeper=Sweeper(core, sweep_every),
         backups=Backups(core, kept),
         seeker=Seeker(core, calls),
-        teller=Teller(core, calls),
+        teller=Teller(core, calls, look_every),
     )

@@ -138,10 +138,16 @@ class _Told:
 
 
 class Teller:
-    """Tells directories where our owners are."""
+    """Tells directories where our owners are.
 
-    def __init__(self, core: Core, calls: Calls) -> None:
-        self._core, self._calls = core, calls
+    Args:
+        core: the node.
+        calls: how it reaches directories.
+        every: seconds between looks at our own records.
+    """
+
+    def __init__(self, core: Core, calls: Calls, every: float = LOOK) -> None:
+        self._core, self._calls, self._every = core, calls, every
         self._directories = Directories(core)
         self._told: dict[tuple[Key, str], _Told] = {}
 
@@ -149,7 +155,7 @@ class Teller:
         """Tells what is due until cancelled."""
         while True:
             await self.once()
-            await trio.sleep(LOOK)
+            await trio.sleep(self._every)
 
     async def once(self) -> None:
         """Tells each directory what it was not told yet, or a week ago."""

@@ -22,6 +22,7 @@ from node.ports import Request, Response
 from node.services import meet, owners
 from node.services import node as nodes
 from node.services.awaken import awaken
+from node.services.core import LONGEST_SLEEP
 from node.services.node import Node
 from node.services.submit import Terms
 from node.store.committer import Committed
@@ -205,6 +206,7 @@ class Machine:
         phrase: the first owner's 24 words; recover: those it begins again from.
         slow: seconds that a write may take at most, before and after it is done.
         sweeps: seconds between sweeps.
+        looks: seconds after which a task that nobody wakes looks at the clock again.
     """
 
     def __init__(self, net: FakeNet, name: str, config: Config, seed: int) -> None:
@@ -216,7 +218,7 @@ class Machine:
         self.node: Node | None = None
         self.life = 0
         self.pin: bytes | None = None
-        self.slow, self.sweeps = 0.0, 60.0
+        self.slow, self.sweeps, self.looks = 0.0, 60.0, LONGEST_SLEEP
         self.seeds: tuple[Endpoint, ...] = ()
         self.notes: list[str] = []
         self.phrase: str | None = None
@@ -260,6 +262,7 @@ class Machine:
             note=noted(self.notes),
             warn=noted(self.notes),
             sweep_every=self.sweeps,
+            look_every=self.looks,
             seeds=self.seeds,
         )
         await node.start()
@@ -397,12 +400,19 @@ class World:
         self.net = FakeNet(nursery, seed)
 
     async def add(
-        self, name: str, *, sweeps: float = 60.0, pin: bytes | None = None, **options: Any
+        self,
+        name: str,
+        *,
+        sweeps: float = 60.0,
+        looks: float = LONGEST_SLEEP,
+        pin: bytes | None = None,
+        **options: Any,
     ) -> Machine:
         number = len(self.net.machines) + 1
         config = config_of(f"127.0.0.{number}:4625", **options)
         machine = Machine(self.net, name, config, self.seed * 1000 + number)
-        machine.sweeps, machine.pin, machine.seeds = sweeps, pin, self.seeds
+        machine.sweeps, machine.looks = sweeps, looks
+        machine.pin, machine.seeds = pin, self.seeds
         await self.nursery.start(machine.live)
         return machine
 

@@ -132,7 +132,7 @@ class Run:
         for name in NAMES:
             ask = self.random.choice(["300KiB", "10MiB"])
             sent = self.random.choice(["keep", "drop"])
-            machine = await self.world.add(name, ask_over=ask, sent=sent, sweeps=3600.0)
+            machine = await self.world.add(name, ask_over=ask, sent=sent, sweeps=HOUR, looks=HOUR)
             machine.clock.step(self.random.randint(-180_000, 180_000))
             machine.slow = self.random.choice([0.0, 0.05, 2.0])
             self.machines[name] = machine

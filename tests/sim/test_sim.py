@@ -1,4 +1,4 @@
-"""Weeks of virtual time: fixed seeds and fresh ones, until 20 node-years or ten minutes.
+"""Weeks of virtual time: fixed seeds and fresh ones, until 20 node-years or 150 s.
 
 `SIM_SECONDS` is the time given; a fresh seed that breaks a promise is printed with its story,
 and `make sim SEED=…` tells it again.
@@ -13,7 +13,7 @@ import pytest
 from tests.sim import campaign
 from tests.sim.simulate import SHORT, Plan, simulate
 
-SECONDS = float(os.environ.get("SIM_SECONDS", "240"))
+SECONDS = float(os.environ.get("SIM_SECONDS", "150"))
 YEARS = 20.0
 FIXED = range(1, 201)
 
