@@ -4,7 +4,7 @@ from typing import Any
 
 import typer
 
-from cli import reasons, render
+from cli import completing, reasons, render
 from cli.state import STATE
 
 ROW = ("name", "did", "address", "origin", "lane", "mutual", "blocked", "added", "verified")
@@ -90,7 +90,9 @@ def _changed(contact: str, action: str, name: str | None = None) -> dict[str, An
 
 
 @contacts.command()
-def show(contact: str = typer.Argument(..., metavar="NAME|DID")) -> None:
+def show(
+    contact: str = typer.Argument(..., metavar="NAME|DID", autocompletion=completing.contact),
+) -> None:
     """All that is known of one contact.
 
     `says`: what they call themselves. `heard`: the last sign of life, to the hour. `keyed`: since
@@ -119,7 +121,7 @@ def _shown(word: str, value: Any) -> str:
 
 @contacts.command()
 def verify(
-    contact: str = typer.Argument(..., metavar="NAME|DID"),
+    contact: str = typer.Argument(..., metavar="NAME|DID", autocompletion=completing.contact),
     yes: bool = typer.Option(False, "--yes", help="They saw the same six words: note it."),
 ) -> None:
     """Six words that both of you see if nobody stands between you.
@@ -143,7 +145,7 @@ def verify(
 
 @contacts.command()
 def rename(
-    contact: str = typer.Argument(..., metavar="NAME|DID"),
+    contact: str = typer.Argument(..., metavar="NAME|DID", autocompletion=completing.contact),
     name: str = typer.Argument(..., metavar="NEW"),
 ) -> None:
     """Calls a contact something else; only you see it.
@@ -156,7 +158,9 @@ def rename(
 
 
 @contacts.command()
-def block(contact: str = typer.Argument(..., metavar="NAME|DID")) -> None:
+def block(
+    contact: str = typer.Argument(..., metavar="NAME|DID", autocompletion=completing.contact),
+) -> None:
     """Their mail is never shown again, and they can't tell.
 
     Example: willcall contact block ben
@@ -168,7 +172,9 @@ def block(contact: str = typer.Argument(..., metavar="NAME|DID")) -> None:
 
 
 @contacts.command()
-def unblock(contact: str = typer.Argument(..., metavar="NAME|DID")) -> None:
+def unblock(
+    contact: str = typer.Argument(..., metavar="NAME|DID", autocompletion=completing.contact),
+) -> None:
     """Hears them again, and asks at once what waits at theirs.
 
     Example: willcall contact unblock ben
@@ -179,7 +185,9 @@ def unblock(contact: str = typer.Argument(..., metavar="NAME|DID")) -> None:
 
 
 @contacts.command()
-def remove(contact: str = typer.Argument(..., metavar="NAME|DID")) -> None:
+def remove(
+    contact: str = typer.Argument(..., metavar="NAME|DID", autocompletion=completing.contact),
+) -> None:
     """Forgets a contact, who is a stranger then. Mail on its way to them goes on.
 
     Example: willcall contact remove ben

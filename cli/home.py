@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from cli import phrase, render
+from cli import completing, phrase, render
 from cli.local import home_of
 from cli.state import STATE
 
@@ -140,7 +140,9 @@ def whoami() -> None:
 
 
 def status(
-    message: str | None = typer.Argument(None, metavar="[CID]", help="A message that was sent."),
+    message: str | None = typer.Argument(
+        None, metavar="[CID]", help="A message that was sent.", autocompletion=completing.sent
+    ),
 ) -> None:
     """What is true of a message, or of the node.
 

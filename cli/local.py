@@ -92,10 +92,14 @@ class Local:
     Args:
         home: its folder.
         owner: whose mailbox is meant; None: the first owner's.
+
+    Attributes:
+        hurry: seconds after which a silent node is none; None: it is waited for.
     """
 
     def __init__(self, home: Path, owner: str | None) -> None:
         self._home, self._owner = home, owner
+        self.hurry: float | None = None
 
     def get(self, *words: str, **query: Any) -> Any:
         """The JSON answer of a GET."""
@@ -150,6 +154,7 @@ class Local:
         if method == "POST":
             head += f"Content-Length: {size}\r\n"
         sock = self._connected()
+        sock.settimeout(self.hurry)
         try:
             _sent(sock, f"{head}Connection: close\r\n\r\n".encode(), data, progress)
             answer = _Answer(sock)
@@ -183,7 +188,7 @@ class Local:
 
     def _patience(self) -> float:
         """Seconds to wait for the socket: long for who holds the lock, short for who may yet."""
-        if not (self._home / "config.toml").is_file():
+        if self.hurry is not None or not (self._home / "config.toml").is_file():
             return 0.0
         try:
             os.kill(int((self._home / "lock").read_text()), 0)

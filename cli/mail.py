@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from cli import render
+from cli import completing, render
 from cli.local import Local
 from cli.state import STATE
 from node.errors import Usage, WillcallError
@@ -97,7 +97,7 @@ def _watch(local: Local) -> None:
 
 
 def read(
-    ref: str = typer.Argument(..., metavar="N|CID"),
+    ref: str = typer.Argument(..., metavar="N|CID", autocompletion=completing.received),
     raw: bool = typer.Option(False, "--raw", help="The bytes and nothing else."),
     save: str | None = typer.Option(None, "--save", metavar="DIR", help="Writes attachments."),
 ) -> None:
@@ -192,7 +192,7 @@ def _size(count: int | None) -> str:
 
 
 def fetch(
-    ref: str = typer.Argument(..., metavar="N|CID"),
+    ref: str = typer.Argument(..., metavar="N|CID", autocompletion=completing.received),
     wait: int | None = typer.Option(None, "--wait", metavar="SECONDS", min=0, help="10 if not."),
 ) -> None:
     """Calls for mail that waits at its sender.
@@ -209,7 +209,9 @@ def fetch(
         render.hint(f"willcall read {row['n']}")
 
 
-def delete(refs: list[str] = typer.Argument(..., metavar="N…")) -> None:
+def delete(
+    refs: list[str] = typer.Argument(..., metavar="N…", autocompletion=completing.received),
+) -> None:
     """Deletes messages from the inbox.
 
     Example: willcall delete 3 4

@@ -14,9 +14,11 @@ import typer
 from typer.exceptions import Abort, TyperException
 
 from cli import (
+    completing,
     contact,
     drafts,
     exporting,
+    helping,
     home,
     importing,
     key,
@@ -43,9 +45,8 @@ TAKES_VALUE = {
 
 app = typer.Typer(
     name="willcall",
-    help="Mail that waits at the sender's, until called for.",
-    epilog="First steps: willcall init, willcall run, willcall invite. "
-    "Or see it all happen: willcall try",
+    help="Mail that waits at the sender's, until called for.\n\nExample: willcall try",
+    epilog="First steps: willcall init, willcall run, willcall invite.",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     add_completion=True,
@@ -67,6 +68,7 @@ for part in (
     key,
     settings,
     operating,
+    helping,
 ):
     part.register(app)
 
@@ -75,7 +77,9 @@ for part in (
 def _root(
     home: str | None = typer.Option(None, "--home", metavar="DIR", help="The node's folder."),
     node: str | None = typer.Option(None, "--node", metavar="URL", help="A node by its address."),
-    owner: str | None = typer.Option(None, "--owner", metavar="NAME", help="Whose mailbox."),
+    owner: str | None = typer.Option(
+        None, "--owner", metavar="NAME", help="Whose mailbox.", autocompletion=completing.owner
+    ),
     as_json: bool = typer.Option(False, "--json", help="One JSON document on standard output."),
 ) -> None:
     STATE.home, STATE.node, STATE.owner, STATE.json = home, node, owner, as_json
@@ -101,15 +105,29 @@ def ordered(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     return front, rest
 
 
+NEXT = {
+    64: "willcall --help",
+    65: "correct it and try again; `willcall COMMAND --help` says what is taken",
+    66: "willcall inbox, willcall sent",
+    67: "willcall contact list",
+    69: "willcall run",
+    73: "willcall quota",
+    74: "see whether the disk is full or failing; nothing accepted is lost",
+    75: "try again later",
+    77: "ask whoever may",
+    78: "willcall config check",
+}
+"""What to do about an error that does not say it better, by exit code."""
+
+
 def fail(error: WillcallError) -> NoReturn:
     """Says what went wrong and what to do next; ends the program."""
+    then = error.next or NEXT.get(error.exit_code, "please report it")
     if STATE.json:
         said = {"error": error.reason, "exit": error.exit_code, "detail": error.text}
-        sys.stderr.write(json.dumps(said | {"next": error.next}, ensure_ascii=False) + "\n")
+        sys.stderr.write(json.dumps(said | {"next": then}, ensure_ascii=False) + "\n")
     else:
-        sys.stderr.write(f"willcall: {error.text}\n")
-        if error.next:
-            sys.stderr.write(f"  next: {error.next}\n")
+        sys.stderr.write(f"willcall: {error.text}\n  next: {then}\n")
     sys.stdout.flush()
     sys.exit(error.exit_code)
 
@@ -128,7 +146,7 @@ def main() -> None:
     front, rest = ordered(sys.argv[1:])
     STATE.json = "--json" in front
     try:
-        code = app(args=front + rest, standalone_mode=False, prog_name="willcall")
+        code = ran(args=front + rest)
         sys.stdout.flush()
     except TyperException as error:
         fail(_usage(error))
@@ -148,6 +166,13 @@ def main() -> None:
     except Exception as error:  # noqa: BLE001 - the one place where a bug gets its exit code
         _bug(error)
     sys.exit(code or 0)
+
+
+def ran(*, args: list[str]) -> int | None:
+    """Runs one command; its exit code, if it has one of its own."""
+    program = helping.tidied(typer.main.get_command(app))
+    code: int | None = program.main(args=args, standalone_mode=False, prog_name="willcall")
+    return code
 
 
 def _bug(error: BaseException) -> NoReturn:

@@ -2,7 +2,7 @@
 
 import typer
 
-from cli import render
+from cli import completing, render
 from cli.state import STATE
 
 
@@ -12,7 +12,9 @@ def register(app: typer.Typer) -> None:
 
 
 def log(
-    message: str = typer.Argument(..., metavar="CID", help="A CID, its end, or an inbox number."),
+    message: str = typer.Argument(
+        ..., metavar="N|CID", help="An inbox number, or a CID.", autocompletion=completing.received
+    ),
 ) -> None:
     """Every step of one message, sent or received, oldest first.
 

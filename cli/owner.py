@@ -2,7 +2,7 @@
 
 import typer
 
-from cli import phrase, render
+from cli import completing, phrase, render
 from cli.state import STATE
 
 owners = typer.Typer(
@@ -17,7 +17,7 @@ def register(app: typer.Typer) -> None:
 
 @owners.command()
 def add(
-    name: str = typer.Argument(...),
+    name: str = typer.Argument(..., metavar="NAME"),
     quota: str | None = typer.Option(None, "--quota", metavar="SIZE", help="Like 5GiB."),
     recover: bool = typer.Option(False, "--recover", help="Read the 24 words from stdin."),
 ) -> None:
@@ -41,7 +41,10 @@ def add(
 
 
 @owners.command()
-def rename(name: str = typer.Argument(...), new: str = typer.Argument(..., metavar="NEW")) -> None:
+def rename(
+    name: str = typer.Argument(..., metavar="NAME", autocompletion=completing.owner),
+    new: str = typer.Argument(..., metavar="NEW"),
+) -> None:
     """Another name: here, and as a wish for contacts who meet you from now on.
 
     Those who have you as a contact keep what they call you.
@@ -80,7 +83,7 @@ def list_() -> None:
 
 @owners.command()
 def token(
-    name: str = typer.Argument(...),
+    name: str = typer.Argument(..., metavar="NAME", autocompletion=completing.owner),
     device: str | None = typer.Option(None, "--device", metavar="LABEL", help="Where it will be."),
     revoke: str | None = typer.Option(None, "--revoke", metavar="ID", help="Voids this one."),
 ) -> None:
@@ -110,7 +113,9 @@ def _revoke(name: str, id: str) -> None:
 
 
 @owners.command()
-def tokens(name: str = typer.Argument(...)) -> None:
+def tokens(
+    name: str = typer.Argument(..., metavar="NAME", autocompletion=completing.owner),
+) -> None:
     """The tokens of an owner: where each is, and the day it was last used.
 
     Example: willcall owner tokens ben

@@ -85,7 +85,7 @@ class Remote(Local):
     def _connected(self) -> socket.socket:
         at = self._address
         try:
-            sock = socket.create_connection((at.host, at.port), SECONDS)
+            sock = socket.create_connection((at.host, at.port), self.hurry or SECONDS)
             made = _secured(sock, at) if at.tls else sock
         except OSError as error:
             raise NotRunning(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from cli import composing, drafts, render
+from cli import completing, composing, drafts, render
 from cli.local import Local
 from cli.sent import report, report_all
 from cli.state import STATE
@@ -15,9 +15,27 @@ from node.errors import Usage
 if TYPE_CHECKING:
     from node.mail.letter import Letter
 
-TO = typer.Option(None, "--to", metavar="NAME|DID|ADDRESS", help="Repeatable, or with commas.")
-CC = typer.Option(None, "--cc", metavar="NAME|DID|ADDRESS", help="The same, for their information.")
-BCC = typer.Option(None, "--bcc", metavar="NAME|DID|ADDRESS", help="The same; nobody sees them.")
+TO = typer.Option(
+    None,
+    "--to",
+    metavar="NAME|DID|ADDRESS",
+    autocompletion=completing.recipient,
+    help="Repeatable, or with commas.",
+)
+CC = typer.Option(
+    None,
+    "--cc",
+    metavar="NAME|DID|ADDRESS",
+    autocompletion=completing.recipient,
+    help="The same, for their information.",
+)
+BCC = typer.Option(
+    None,
+    "--bcc",
+    metavar="NAME|DID|ADDRESS",
+    autocompletion=completing.recipient,
+    help="The same; nobody sees them.",
+)
 SUBJECT = typer.Option(None, "--subject", "-s", metavar="TEXT")
 TEXT = typer.Option(None, "-m", "--message", metavar="TEXT", help="The text itself.")
 FILE = typer.Argument(None, metavar="[FILE|-]", help="The text; - is standard input.")
@@ -79,7 +97,7 @@ def send(
 
 
 def reply(
-    ref: str = typer.Argument(..., metavar="N|CID"),
+    ref: str = typer.Argument(..., metavar="N|CID", autocompletion=completing.received),
     file: str | None = FILE,
     text: str | None = TEXT,
     everybody: bool = typer.Option(False, "--all", help="And everybody in its To and Cc."),
@@ -111,7 +129,7 @@ def reply(
 
 
 def forward(
-    ref: str = typer.Argument(..., metavar="N|CID"),
+    ref: str = typer.Argument(..., metavar="N|CID", autocompletion=completing.received),
     file: str | None = FILE,
     text: str | None = TEXT,
     to: list[str] | None = TO,

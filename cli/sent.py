@@ -5,7 +5,7 @@ from typing import Any
 
 import typer
 
-from cli import render
+from cli import completing, render
 from cli.local import Local
 from cli.state import STATE
 from node.errors import NotYet
@@ -20,7 +20,9 @@ def register(app: typer.Typer) -> None:
 def sent(
     only_open: bool = typer.Option(False, "--open", help="Only what is not over."),
     limit: int | None = typer.Option(None, "--limit", metavar="N", min=0, help="The newest N."),
-    before: str | None = typer.Option(None, "--before", metavar="CID", help="Older than this one."),
+    before: str | None = typer.Option(
+        None, "--before", metavar="CID", help="Older than this one.", autocompletion=completing.sent
+    ),
 ) -> None:
     """Sent mail, newest first, and what is true of each delivery.
 
@@ -39,7 +41,7 @@ def sent(
         render.note("nothing is open" if only_open else "nothing was sent yet")
 
 
-def retract(ref: str = typer.Argument(..., metavar="CID")) -> None:
+def retract(ref: str = typer.Argument(..., metavar="CID", autocompletion=completing.sent)) -> None:
     """Withdraws a message from everyone who has not confirmed it.
 
     Example: willcall retract 7xk2q4ma

@@ -2,7 +2,7 @@
 
 import typer
 
-from cli import contact, render
+from cli import completing, contact, render
 from cli.state import STATE
 
 
@@ -43,7 +43,7 @@ def held() -> None:
 
 
 def allow(
-    ref: str = typer.Argument(..., metavar="CID|DID"),
+    ref: str = typer.Argument(..., metavar="CID|DID", autocompletion=completing.held),
     name: str | None = typer.Option(None, "--as", metavar="NAME", help="What you call them."),
 ) -> None:
     """Takes one message (CID), or makes its sender a contact (DID).
@@ -61,7 +61,7 @@ def allow(
         render.hint("willcall inbox")
 
 
-def deny(ref: str = typer.Argument(..., metavar="CID|DID")) -> None:
+def deny(ref: str = typer.Argument(..., metavar="CID|DID", autocompletion=completing.held)) -> None:
     """Drops what is held (CID), or blocks its sender too (DID). Nobody is told.
 
     Example: willcall deny 7xk2q4ma

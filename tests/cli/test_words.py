@@ -129,7 +129,7 @@ def test_failing_says_what_to_do(
     out, err = capsys.readouterr()
     assert out == ""
     assert json.loads(err) == {
-        "error": "exists", "exit": 73, "detail": "there is one", "next": None,
+        "error": "exists", "exit": 73, "detail": "there is one", "next": "willcall quota",
     }  # fmt: skip
 
 
@@ -140,7 +140,7 @@ def test_a_bug_ends_with_seventy(
     def broken(**_: object) -> None:
         raise ZeroDivisionError("oh")
 
-    monkeypatch.setattr(main, "app", broken)
+    monkeypatch.setattr(main, "ran", broken)
     monkeypatch.setattr(STATE, "json", False)
     monkeypatch.setattr(sys, "argv", ["willcall", "inbox", *(["--json"] if as_json else [])])
     with pytest.raises(SystemExit) as ended:
@@ -159,7 +159,7 @@ def test_a_group_of_errors_is_told_by_its_first(
     def broken(**_: object) -> None:
         raise ExceptionGroup("two", [ExceptionGroup("one", [Conflict("first")]), Usage("second")])
 
-    monkeypatch.setattr(main, "app", broken)
+    monkeypatch.setattr(main, "ran", broken)
     monkeypatch.setattr(sys, "argv", ["willcall", "inbox"])
     monkeypatch.setattr(STATE, "json", False)
     with pytest.raises(SystemExit) as ended:
