@@ -114,13 +114,11 @@ def completion(
     willcall completion zsh > ~/.zfunc/_willcall
     willcall completion fish > ~/.config/fish/completions/willcall.fish
     """
-    from typer.completion import (
-        get_completion_script,  # type: ignore[attr-defined]  # in no __all__, and in its manual
-    )
+    from typer import completion as shells
 
     if shell not in SHELLS:
         raise Usage(f"{shell[:20]!r} is no shell known here", next=f"one of {', '.join(SHELLS)}")
-    script = get_completion_script(
+    script = shells.get_completion_script(  # type: ignore[attr-defined]  # imported there
         prog_name="willcall", complete_var="_WILLCALL_COMPLETE", shell=shell
     )
     if STATE.json:
