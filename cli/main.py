@@ -28,6 +28,7 @@ from cli import (
     owner,
     sending,
     sent,
+    service,
     settings,
     stranger,
 )
@@ -67,6 +68,7 @@ for part in (
     owner,
     key,
     settings,
+    service,
     operating,
     helping,
 ):

@@ -5,6 +5,7 @@ public port; then says ready. Stopping goes the other way round.
 """
 
 import os
+import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
@@ -15,7 +16,7 @@ import msgspec
 import trio
 
 from node import config as configs
-from node import journal
+from node import journal, supervisor
 from node.asgi import App
 from node.client.guard import PORTS
 from node.client.http import HttpExchange
@@ -251,6 +252,7 @@ async def run(home: Home, ready: Callable[[str], None], *, verbose: bool = False
     """
     home.check()
     os.umask(0o077)
+    handed = supervisor.handed(os.environ, os.getpid())
     config = home.load()
     journal.open_log(config.log, verbose=verbose)
     with HomeLock(home.lock):
@@ -283,8 +285,10 @@ async def run(home: Home, ready: Callable[[str], None], *, verbose: bool = False
                     proxies=Proxies(config.proxies),
                     tls=tls,
                     verbose=verbose,
+                    supervisor=supervisor.supervisor(os.environ, os.getpid()),
+                    monotonic=SystemClock().monotonic,
                 )
-                await _serve(home, node, running, ready)
+                await _serve(home, node, running, handed, ready)
 
 
 def _own(home: Home, config: Config) -> Tls:
@@ -319,18 +323,27 @@ def _seeds() -> tuple[Endpoint, ...]:
         return ()
 
 
-async def _serve(home: Home, node: Node, running: Running, ready: Callable[[str], None]) -> None:
+async def _serve(
+    home: Home,
+    node: Node,
+    running: Running,
+    handed: Sequence[socket.socket],
+    ready: Callable[[str], None],
+) -> None:
     config, tls, stop = node.core.config, running.tls, trio.Event()
     local = open_unix(home.socket)
     try:
         async with trio.open_nursery() as nursery:
             # Last come, first cancelled: the services run until both servers are done.
-            public = _secured(await _listen(home, "network.listen", config.network.listen), tls)
+            at, sockets = await _public(home, config, handed)
+            public = _secured(sockets, tls)
             remote = await _listen(home, "local.listen", config.local.listen)
             nursery.start_soon(node.run)
             if tls is not None:
                 nursery.start_soon(keep, tls, SystemClock().now)
-            nursery.start_soon(obey_signals, stop, running.reload)
+            told = running.supervisor
+            nursery.start_soon(obey_signals, stop, running.reload, told.stopping)
+            nursery.start_soon(told.keep_telling)
             async with trio.open_nursery() as servers:
                 serve = partial(_server, stop=stop)
                 await servers.start(serve, LocalApi(node), [local], _LOCAL)
@@ -339,8 +352,9 @@ async def _serve(home: Home, node: Node, running: Running, ready: Callable[[str]
                 face = PeerFace(node.peers, running.proxies)
                 await servers.start(serve, face, public, ServerLimits(proxies=running.proxies))
                 first = node.core.db.read(lambda tx: owners.find(tx, None))
-                ready(f"ready {names.did(first.owner)} {config.network.listen} {config.origin}")
-                journal.note("ready", listen=config.network.listen, origin=config.origin)
+                ready(f"ready {names.did(first.owner)} {at} {config.origin}")
+                journal.note("ready", listen=at, origin=config.origin)
+                told.ready(running.status)
             nursery.cancel_scope.cancel()
     finally:
         home.socket.unlink(missing_ok=True)
@@ -349,6 +363,20 @@ async def _serve(home: Home, node: Node, running: Running, ready: Callable[[str]
 def _door(node: Node, config: Config) -> Door:
     """The local API for whoever is not on this machine."""
     return Door(LocalApi(node, trusted=False), config.local.names, SystemClock(), journal.warn)
+
+
+async def _public(
+    home: Home, config: Config, handed: Sequence[socket.socket]
+) -> tuple[str, list[trio.SocketListener]]:
+    """Where others are heard: at the sockets that were handed over, else as configured."""
+    at = config.network.listen
+    if not handed:
+        return at, await _listen(home, "network.listen", at)
+    where = [supervisor.address(each) for each in handed]
+    if origin.split(at)[1] not in [origin.split(each)[1] for each in where]:
+        journal.warn("listens-elsewhere", handed=", ".join(where), configured=at)
+        at = where[0]
+    return at, [trio.SocketListener(trio.socket.from_stdlib_socket(each)) for each in handed]
 
 
 async def _listen(home: Home, key: str, at: str | None) -> list[trio.SocketListener]:

@@ -23,6 +23,7 @@ from node.ports import Clock
 from node.server.admission import Proxies
 from node.server.tls import Tls
 from node.services.core import Core
+from node.supervisor import Supervisor
 
 
 def allowed(config: Config) -> Allowed:
@@ -44,6 +45,8 @@ class Running:
         proxies: the same for the public listener.
         tls: whose files are looked at again; None: callers speak plain HTTP.
         verbose: the log says what is worth knowing, whatever the file says.
+        supervisor: whoever wants to know that it reloads, and ends.
+        monotonic: the clock by which it is told, in microseconds.
     """
 
     load: Callable[[], Config]
@@ -53,9 +56,21 @@ class Running:
     proxies: Proxies
     tls: Tls | None
     verbose: bool
+    supervisor: Supervisor
+    monotonic: Callable[[], int]
 
     async def reload(self) -> None:
         """Reads the file again; what is wrong with it is logged."""
+        self.supervisor.reloading(self.monotonic())
+        await self._reload()
+        self.supervisor.ready(self.status)
+
+    @property
+    def status(self) -> str:
+        """One line on the node, for `systemctl status`."""
+        return f"serves {self.core.config.origin}"
+
+    async def _reload(self) -> None:
         try:
             found = self.load()
         except ConfigBroken as error:
@@ -73,8 +88,10 @@ class Running:
             journal.warn("restart-needed", keys=", ".join(made.waiting))
 
 
-async def obey_signals(stop: trio.Event, reload: Callable[[], Awaitable[None]]) -> None:
-    """Sets `stop` when the node is to end; reloads when it is told to."""
+async def obey_signals(
+    stop: trio.Event, reload: Callable[[], Awaitable[None]], stopping: Callable[[], None]
+) -> None:
+    """Calls `stopping` and sets `stop` when the node is to end; reloads when it is told to."""
     ends_with_terminal = signal.getsignal(signal.SIGHUP) != signal.SIG_IGN and _has_terminal()
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         async for each in signals:
@@ -82,6 +99,7 @@ async def obey_signals(stop: trio.Event, reload: Callable[[], Awaitable[None]]) 
                 await reload()
             else:
                 journal.note("stopping", signal=signal.Signals(each).name)
+                stopping()
                 stop.set()
 
 
