@@ -9,7 +9,7 @@ import json
 from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Self
 
 from node.errors import Malformed, TooLarge, WillcallError
 from node.ports import PROBLEM, Response
@@ -118,6 +118,16 @@ class Body:
                 return data
         return None
 
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        # No generator: one that is dropped half-way would have to be closed by whoever held it.
+        data = await self.chunk()
+        if data is None:
+            raise StopAsyncIteration
+        return data
+
 
 async def read_body(scope: Scope, receive: Receive, limit: ByteCount) -> bytes:
     """The whole body, at most `limit` bytes.
@@ -126,10 +136,7 @@ async def read_body(scope: Scope, receive: Receive, limit: ByteCount) -> bytes:
         TooLarge: the declared size is over `limit`; nothing was read.
         Malformed: the size is no number, or the body ended early.
     """
-    body, parts = Body(scope, receive, limit), []
-    while (data := await body.chunk()) is not None:
-        parts.append(data)
-    return b"".join(parts)
+    return b"".join([data async for data in Body(scope, receive, limit)])
 
 
 def problem(

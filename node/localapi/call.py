@@ -63,18 +63,13 @@ class Call:
         data = await read_body(self._scope, self._receive, JSON_LIMIT)
         try:
             return msgspec.json.decode(data or b"{}", type=dict[str, Any])
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise Malformed(f"the body is no JSON object: {error}") from error
 
     def stream(self, limit: ByteCount) -> tuple[int, AsyncIterator[bytes]]:
         """The body's declared size, and its pieces."""
         body = Body(self._scope, self._receive, limit)
-
-        async def chunks() -> AsyncIterator[bytes]:
-            while (data := await body.chunk()) is not None:
-                yield data
-
-        return int(body.size), chunks()
+        return int(body.size), body
 
     def need_admin(self) -> None:
         """Raises Refused for a token."""

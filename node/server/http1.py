@@ -18,6 +18,7 @@ Who may connect is counted in `node.server.admission`; the calls are the applica
 """
 
 import math
+import re
 import socket
 from collections.abc import Sequence
 from functools import partial
@@ -39,6 +40,8 @@ Listener: TypeAlias = trio.abc.Listener[trio.abc.Stream]
 
 HEAD_CHUNK = 8 * KIB
 """Bytes read at once while a head is awaited; more is a body or a flood."""
+_HOST = re.compile(rb"(?:[\w.~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?", re.ASCII)
+"""`uri-host [":" port]` (RFC 9112 §3.2, RFC 3986 §3.2.2)."""
 LINGERED = 4
 """Chunks read away after a refusal, so that a small body does not reset our answer."""
 
@@ -222,13 +225,22 @@ class _Connection(Line):
 
     async def _read_head(self) -> h11.Request | None:
         deadline = math.inf
+        # h11 bounds what it keeps of a head, and so this copy.
+        read = bytearray(self.wire.trailing_data[0])
         while (event := self.wire.next_event()) is h11.NEED_DATA:
             self.scope.deadline = min(self.scope.deadline, deadline)
-            data = await self.stream.receive_some(HEAD_CHUNK)
+            data = bytes(await self.stream.receive_some(HEAD_CHUNK))
             if deadline == math.inf:
                 deadline = trio.current_time() + seconds(self.house.limits.head)
-            self.wire.receive_data(bytes(data))
-        return event if isinstance(event, h11.Request) else None
+            self.wire.receive_data(data)
+            read += data
+        if not isinstance(event, h11.Request):
+            return None
+        del read[len(read) - len(self.wire.trailing_data[0]) :]
+        if read.count(b"\n") != read.count(b"\r\n"):
+            # To h11 a bare LF ends a line. A proxy to which it does not would see other fields.
+            raise h11.RemoteProtocolError("A line of a head ends with CR and LF.")
+        return event
 
     async def _overdue(self) -> None:
         """A last word to who was too slow; none to who was merely idle, or had to make room."""
@@ -263,6 +275,8 @@ def _refusal(request: h11.Request, fields: Fields, limits: ServerLimits) -> Resp
     for name, value in fields:
         section += len(name) + len(value) + 4
         names.add(name)
+        if name == b"host" and not _HOST.fullmatch(value):
+            return problem(400, "The Host field names no host.", "malformed")
     if request.http_version != b"1.1":
         return problem(505, "HTTP/1.1 is spoken here; tell your proxy so.", "http-version")
     if len(request.target) > limits.target:

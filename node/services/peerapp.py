@@ -67,7 +67,7 @@ class Peers:
             return await self._get(request)
         if method == "PUT" and path.startswith("/v1/records/"):
             return await self._put_record(request, source)
-        raise Absent("there is no such call", reason="no-such-call")
+        raise Absent("there is no such call")
 
     async def _get(self, request: Request) -> Response:
         path, _, query = request.path.partition("?")
@@ -84,7 +84,7 @@ class Peers:
             return self._document()
         if path == webfinger.PATH:
             return self._webfinger(query)
-        raise Absent("there is no such page", reason="no-such-call")
+        raise Absent("there is no such page")
 
     # --- posts -------------------------------------------------------------------------
 

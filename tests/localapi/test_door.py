@@ -105,3 +105,14 @@ async def test_networks_are_forgotten(autojump_clock: object) -> None:
     for number in range(3 * NETWORKS):
         assert failures.add(f"network {number}") == 1
     assert len(failures._counts) == NETWORKS
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"[" * 500_000, b'{"a":' * 100_000, b'{"name":"\xff"}', b'{"a":"\\ud800"}', b"1e999", b"\0"],
+)
+async def test_json_that_breaks_its_reader_is_no_bug(autojump_clock: object, body: bytes) -> None:
+    async with world() as w:
+        api = LocalApi((await w.add("anna")).on)
+        answer = await call(api, "POST invite", body=body)
+        assert (answer.status, answer.reason()) == (400, "malformed")
