@@ -86,16 +86,18 @@ def token(
     name: str = typer.Argument(..., metavar="NAME", autocompletion=completing.owner),
     device: str | None = typer.Option(None, "--device", metavar="LABEL", help="Where it will be."),
     revoke: str | None = typer.Option(None, "--revoke", metavar="ID", help="Voids this one."),
+    monitor: bool = typer.Option(False, "--monitor", help="For GET /metrics and /health alone."),
 ) -> None:
     """A new token: it opens this owner's mailbox from one device, and nothing else.
 
-    It is shown once and kept nowhere. Examples: willcall owner token ben --device laptop
+    With --monitor it opens no mailbox, but the node's numbers. It is shown once and kept nowhere.
+    Examples: willcall owner token ben --device laptop
     willcall owner token ben --revoke 5f2c9a01
     """
     if revoke is not None:
         _revoke(name, revoke)
         return
-    row = STATE.local().post("token", name, device=device)
+    row = STATE.local().post("token", name, device=device, monitor=monitor or None)
     if STATE.json:
         render.document(row)
         return
@@ -125,9 +127,15 @@ def tokens(
         render.document(rows)
         return
     render.table(
-        ("id", "device", "made", "last used"),
+        ("id", "device", "opens", "made", "last used"),
         [
-            (row["id"], row["device"] or "-", render.when(row["made"]), row["used"] or "never")
+            (
+                row["id"],
+                row["device"] or "-",
+                "the mailbox" if row["opens"] == "owner" else "the node's numbers",
+                render.when(row["made"]),
+                row["used"] or "never",
+            )
             for row in rows
         ],
     )

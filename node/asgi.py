@@ -39,12 +39,14 @@ class Traffic:
     Attributes:
         answers: how many, by method, route (never a path: it may name a message) and status.
         open: connections that are open now; refused: those that were closed unheard.
+        failed: requests that met a bug.
     """
 
     def __init__(self) -> None:
         self.answers: Counter[tuple[str, str, int]] = Counter()
         self.open = 0
         self.refused = 0
+        self.failed = 0
 
 
 class ClientGone(OSError):

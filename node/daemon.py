@@ -6,7 +6,7 @@ public port; then says ready. Stopping goes the other way round.
 
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from importlib import resources
@@ -17,7 +17,7 @@ import trio
 
 from node import config as configs
 from node import journal, supervisor
-from node.asgi import App
+from node.asgi import App, Traffic
 from node.client.guard import PORTS
 from node.client.http import HttpExchange
 from node.config import Config
@@ -34,6 +34,7 @@ from node.errors import (
     Unverified,
 )
 from node.localapi.app import LocalApi
+from node.localapi.monitor import Watched
 from node.objects.record import Endpoint
 from node.server import http1
 from node.server.admission import FOREVER, Proxies, ServerLimits
@@ -50,7 +51,7 @@ from node.store.committer import Committed
 from node.store.files import BlockFiles
 from node.store.lock import HomeLock
 from node.store.tables import TableStore
-from node.system import SystemClock, SystemRandomness, SystemThreads
+from node.system import SystemClock, SystemProcess, SystemRandomness, SystemThreads
 from node.units import DAY, KIB, MIB, ByteCount, Millis
 
 LONGEST_SOCKET = 100
@@ -345,12 +346,17 @@ async def _serve(
             nursery.start_soon(obey_signals, stop, running.reload, told.stopping)
             nursery.start_soon(told.keep_telling)
             async with trio.open_nursery() as servers:
-                serve = partial(_server, stop=stop)
-                await servers.start(serve, LocalApi(node), [local], _LOCAL)
+                traffic = {name: Traffic() for name in ("public", "socket", "remote")}
+                watched = Watched(traffic=traffic, process=SystemProcess(home.folder))
+                serve = partial(_server, stop=stop, by=traffic)
+                api = LocalApi(node, watched=watched)
+                await servers.start(serve, "socket", api, [local], _LOCAL)
                 if remote:
-                    await servers.start(serve, _door(node, config), remote, _REMOTE)
-                face = PeerFace(node.peers, running.proxies)
-                await servers.start(serve, face, public, ServerLimits(proxies=running.proxies))
+                    door = _door(node, config, watched)
+                    await servers.start(serve, "remote", door, remote, _REMOTE)
+                face = PeerFace(node.peers, running.proxies, traffic["public"])
+                bounds = ServerLimits(proxies=running.proxies)
+                await servers.start(serve, "public", face, public, bounds)
                 first = node.core.db.read(lambda tx: owners.find(tx, None))
                 ready(f"ready {names.did(first.owner)} {at} {config.origin}")
                 journal.note("ready", listen=at, origin=config.origin)
@@ -360,9 +366,10 @@ async def _serve(
         home.socket.unlink(missing_ok=True)
 
 
-def _door(node: Node, config: Config) -> Door:
+def _door(node: Node, config: Config, watched: Watched) -> Door:
     """The local API for whoever is not on this machine."""
-    return Door(LocalApi(node, trusted=False), config.local.names, SystemClock(), journal.warn)
+    api = LocalApi(node, trusted=False, watched=watched)
+    return Door(api, config.local.names, SystemClock(), journal.warn)
 
 
 async def _public(
@@ -397,15 +404,23 @@ def _secured(listeners: list[trio.SocketListener], tls: Tls | None) -> Sequence[
 
 
 async def _server(
+    name: str,
     app: App,
     listeners: Sequence[http1.Listener],
     bounds: ServerLimits,
     *,
     stop: trio.Event,
+    by: Mapping[str, Traffic],
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     await http1.serve(
-        app, listeners, bounds, clock=SystemClock(), stop=stop, task_status=task_status
+        app,
+        listeners,
+        bounds,
+        clock=SystemClock(),
+        stop=stop,
+        traffic=by[name],
+        task_status=task_status,
     )
 
 

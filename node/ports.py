@@ -189,6 +189,22 @@ class Response:
     """The SPKI SHA-256 of who answered a greeting. None: it was no TLS."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Process:
+    """What the system says of this process and its disk; None: it does not say."""
+
+    memory: int | None
+    """Bytes that are held."""
+    cpu: float
+    """Seconds of work since it began."""
+    threads: int | None
+    descriptors: int | None
+    descriptors_most: int
+    disk_free: int
+    """Bytes that this user may still write where the home is."""
+    disk_size: int
+
+
 class Exchange(Protocol):
     """Carries one request to a peer and brings the answer back."""
 

@@ -1,12 +1,17 @@
 """The real clock, randomness and threads: the only file that reads them."""
 
+import os
+import resource
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import TypeVar
 
 import trio
 
+from node.ports import Process
 from node.units import Instant, Millis
 
 T = TypeVar("T")
@@ -50,3 +55,47 @@ class SystemThreads:
     async def run(self, work: Callable[[], T]) -> T:
         """The result of `work()` in a worker thread."""
         return await trio.to_thread.run_sync(work)
+
+
+class SystemProcess:
+    """What the system says of this process.
+
+    Args:
+        folder: on the disk that is meant.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __call__(self) -> Process:
+        """The facts of this moment: a handful of system calls."""
+        status, disk = _status(), os.statvfs(self._folder)
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        held = status.get("VmRSS")
+        threads = status.get("Threads")
+        return Process(
+            memory=None if held is None else int(held.split()[0]) * 1024,
+            cpu=usage.ru_utime + usage.ru_stime,
+            threads=None if threads is None else int(threads),
+            descriptors=_descriptors(),
+            descriptors_most=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+            disk_free=disk.f_bavail * disk.f_frsize,
+            disk_size=disk.f_blocks * disk.f_frsize,
+        )
+
+
+def _status() -> dict[str, str]:
+    """Linux alone tells: proc_pid_status(5)."""
+    found: dict[str, str] = {}
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            name, _, value = line.partition(":")
+            found[name] = value.strip()
+    return found
+
+
+def _descriptors() -> int | None:
+    try:
+        return len(os.listdir("/proc/self/fd")) - 1  # one is that of the listing itself
+    except OSError:
+        return None

@@ -19,9 +19,10 @@ from node.localapi.call import Answer, Call, Handler
 from node.localapi.contacts import ContactCalls
 from node.localapi.keys import KeyCalls
 from node.localapi.mail import MailCalls
+from node.localapi.monitor import MonitorCalls, Told, Watched
 from node.localapi.moving import MovingCalls
 from node.localapi.owners import OwnerCalls
-from node.localapi.rights import admin_only
+from node.localapi.rights import MONITOR, NODE, OWNER, may
 from node.localapi.sending import SendingCalls
 from node.machines.rows import Owner
 from node.services import devices, owners
@@ -34,12 +35,13 @@ class LocalApi:
     Args:
         node: what it serves.
         trusted: whoever connects is the administrator: the home's socket, and nothing else.
+        watched: what a monitor is told beside what the node itself knows.
 
     Attributes:
         calls: the names of all calls, such as `GET inbox`.
     """
 
-    def __init__(self, node: Node, *, trusted: bool = True) -> None:
+    def __init__(self, node: Node, *, trusted: bool = True, watched: Watched | None = None) -> None:
         self._node, self._trusted = node, trusted
         parts = (
             ContactCalls(node),
@@ -48,6 +50,7 @@ class LocalApi:
             OwnerCalls(node),
             MovingCalls(node),
             KeyCalls(node),
+            MonitorCalls(node, watched or Watched()),
         )
         self._table: dict[str, Handler] = {}
         for part in parts:
@@ -63,38 +66,44 @@ class LocalApi:
             return
         if isinstance(answer, AsyncIterator):
             await _stream(send, answer)
+        elif isinstance(answer, Told):
+            await send(_start(answer.status, answer.kind, len(answer.body)))
+            await send({"type": "http.response.body", "body": answer.body})
         else:
             await _json(send, 200, answer)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:
         if header(scope, b"origin") is not None:
             raise Refused("no web page speaks to a node")
-        owner, admin = self._who(scope)
+        owner, right = self._who(scope)
+        admin = right == NODE
         parts = [unquote(part) for part in scope["raw_path"].decode("latin-1").split("/") if part]
         name = f"{scope['method']} {parts[0] if parts else ''}"
         handler = self._table.get(name)
         if handler is None:
             raise Absent(f"there is no call {name}", reason="no-such-call")
-        if not admin and admin_only(name):
+        if not admin and not may(name, right):
             raise Refused(
-                "a token opens its owner's mailbox only; this is the administrator's to do",
+                "a token opens its owner's mailbox only; this is the administrator's to do"
+                if right == OWNER
+                else "this token is for GET health and GET metrics, and opens no mailbox",
                 reason="administrator",
                 next="ask whoever runs the node",
             )
         return await handler(Call(owner, admin, parts[1:], scope, receive))
 
-    def _who(self, scope: Scope) -> tuple[Owner, bool]:
-        """Whose mailbox is meant, and whether by an administrator."""
+    def _who(self, scope: Scope) -> tuple[Owner, str]:
+        """Whose mailbox is meant, and what whoever asks may do; NODE: everything."""
         name = header(scope, b"willcall-owner")
         wanted = None if name is None else unquote(name.decode("latin-1"))
         shown = header(scope, b"authorization")
         if shown is not None:
-            return self._bearer(shown, wanted), False
+            return self._bearer(shown, wanted)
         if not self._trusted:
             raise NoToken("a token is needed here", next="willcall login")
-        return self._node.core.db.read(lambda tx: owners.find(tx, wanted)), True
+        return self._node.core.db.read(lambda tx: owners.find(tx, wanted)), NODE
 
-    def _bearer(self, shown: bytes, wanted: str | None) -> Owner:
+    def _bearer(self, shown: bytes, wanted: str | None) -> tuple[Owner, str]:
         core = self._node.core
         scheme, _, token = shown.decode("latin-1").partition(" ")
         found = core.db.read(lambda tx: devices.opened_by(tx, token))
@@ -110,7 +119,7 @@ class LocalApi:
         now = core.now()
         if devices.day(now) != row.used:
             core.db.apply(lambda tx: devices.on_used(tx, row, now))
-        return owner
+        return owner, MONITOR if row.monitor else OWNER
 
 
 def _problem(error: WillcallError) -> dict[str, Any]:

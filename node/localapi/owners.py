@@ -5,6 +5,7 @@ from typing import Any
 from node.config import size
 from node.encoding import names
 from node.localapi.call import Call, Handler, optional, word
+from node.localapi.rights import MONITOR, OWNER
 from node.machines.rows import Owner, Token
 from node.ports import Tables
 from node.services import devices, meet, owners, views
@@ -102,7 +103,8 @@ class OwnerCalls:
         secret, now = self._core.randomness.bytes(36), self._core.now()
 
         def work(tx: Tables) -> tuple[Token, str]:
-            return devices.issue(tx, owners.find(tx, name), secret, device or "", now)
+            owner, monitor = owners.find(tx, name), body.get("monitor") is True
+            return devices.issue(tx, owner, secret, device or "", now, monitor=monitor)
 
         row, text = await self._core.db.transact(work)
         return {"owner": name, "token": text} | _shown(row)
@@ -124,4 +126,5 @@ def _shown(row: Token) -> dict[str, Any]:
         "device": row.device or None,
         "made": views.time(row.made),
         "used": views.date(row.used),
+        "opens": MONITOR if row.monitor else OWNER,
     }

@@ -11,6 +11,8 @@ OWNER: Final = "owner"
 """One owner's mailbox: the socket for any owner, a token for its own."""
 NODE: Final = "node"
 """The node and its owners: the socket only."""
+MONITOR: Final = "monitor"
+"""Numbers of the whole node: the socket, and tokens that open nothing else."""
 
 RIGHTS: Final[dict[str, str]] = {
     "GET whoami": OWNER,
@@ -45,11 +47,13 @@ RIGHTS: Final[dict[str, str]] = {
     "POST read": OWNER,
     "POST fetch": OWNER,
     "POST delete": OWNER,
+    "GET health": MONITOR,
+    "GET metrics": MONITOR,
     "GET export": OWNER,
     "POST import": OWNER,
 }
 
 
-def admin_only(call: str) -> bool:
-    """Whether a token may not make the call; so it is with one that nobody thought about."""
-    return RIGHTS.get(call) != OWNER
+def may(call: str, right: str) -> bool:
+    """Whether a token of that right may make the call; none may one that nobody thought about."""
+    return right != NODE and RIGHTS.get(call) == right

@@ -82,6 +82,7 @@ class Token(Row, frozen=True, kw_only=True, omit_defaults=True):
         digest: SHA-256 of the token.
         device: the administrator's word for where it is.
         used: the day it was last used (its midnight, UTC); 0: never.
+        monitor: it opens what a monitor asks for, and no mailbox.
     """
 
     owner: Key
@@ -90,6 +91,7 @@ class Token(Row, frozen=True, kw_only=True, omit_defaults=True):
     made: Instant
     device: str = ""
     used: Instant = Instant(0)
+    monitor: bool = False
 
 
 class Account(Row, frozen=True, kw_only=True, omit_defaults=True):

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 import h11
 import trio
 
-from node.asgi import App, ClientGone, Message, Scope, problem, problem_of, respond
+from node.asgi import App, ClientGone, Message, Scope, Traffic, problem, problem_of, respond
 from node.errors import WillcallError
 from node.ports import Clock, Response
 from node.server.admission import FOREVER, ServerLimits
@@ -34,8 +34,11 @@ def seconds(length: int) -> float:
 class House:
     """What the connections of one server share."""
 
-    def __init__(self, app: App, limits: ServerLimits, clock: Clock | None) -> None:
+    def __init__(
+        self, app: App, limits: ServerLimits, clock: Clock | None, traffic: Traffic
+    ) -> None:
         self.app = app
+        self.traffic = traffic
         self.limits = limits
         self.stopping = False
         self._clock = clock
@@ -153,6 +156,7 @@ class Cycle:
             # gone, whatever the app raises is how it noticed.
             if self._gone:
                 return None
+            self._house.traffic.failed += 1
             log.exception("request-failed", extra=self._named())
         except BaseExceptionGroup as group:
             # It failed while its time ran out. The failure must not leave with the
@@ -160,11 +164,13 @@ class Cycle:
             cancelled, failed = group.split(trio.Cancelled)
             if cancelled is None or not isinstance(failed, ExceptionGroup):
                 raise
+            self._house.traffic.failed += 1
             log.error("request-failed", extra=self._named(), exc_info=failed)
             raise cancelled from None
         else:
             if self._started or self._gone:
                 return None
+            self._house.traffic.failed += 1
             log.error("request-unanswered", extra=self._named())
         return problem(500, "This node failed to answer; its owner can see why.", "bug")
 

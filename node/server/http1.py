@@ -27,7 +27,7 @@ from typing import TypeAlias
 import h11
 import trio
 
-from node.asgi import App, ClientGone, problem
+from node.asgi import App, ClientGone, Traffic, problem
 from node.ports import Clock, Response
 from node.server.admission import ConnectionCaps, ServerLimits
 from node.server.cycle import CHUNK, Cycle, Fields, House, Line, seconds
@@ -53,6 +53,7 @@ async def serve(
     *,
     clock: Clock | None = None,
     stop: trio.Event | None = None,
+    traffic: Traffic | None = None,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Answers requests on the listeners, which it closes in the end.
@@ -63,8 +64,9 @@ async def serve(
     Args:
         app: any ASGI 3 application; only `http` scopes are opened, no lifespan.
         clock: for the Date field; none is sent without.
+        traffic: where connections and failures are counted.
     """
-    server = _Server(app, limits, clock)
+    server = _Server(app, limits, clock, traffic or Traffic())
     async with trio.open_nursery() as connections:
         async with trio.open_nursery() as accepting:
             accepting.start_soon(
@@ -85,8 +87,10 @@ async def serve(
 class _Server(House):
     """The open connections of one `serve`, and who of them may stay."""
 
-    def __init__(self, app: App, limits: ServerLimits, clock: Clock | None) -> None:
-        super().__init__(app, limits, clock)
+    def __init__(
+        self, app: App, limits: ServerLimits, clock: Clock | None, traffic: Traffic
+    ) -> None:
+        super().__init__(app, limits, clock, traffic)
         self._caps = ConnectionCaps(limits.connections, limits.per_network, limits.proxies)
         # Those that wait for a head, oldest first; newcomers apart from those once answered.
         self.newcomers: dict[_Connection, None] = {}
@@ -102,6 +106,7 @@ class _Server(House):
         connection = _Connection(self, stream, client)
         if not self._admit(connection):
             # Closed without a word: an answer would cost us more than it costs a flooder.
+            self.traffic.refused += 1
             await trio.aclose_forcefully(stream)
             return
         try:
@@ -120,6 +125,7 @@ class _Server(House):
         if connection.admitted:
             connection.admitted = False
             self._caps.leave(connection.address)
+            self.traffic.open = self._caps.open
 
     def _admit(self, connection: "_Connection") -> bool:
         # The network's own cap first: who has met it must not push others out.
@@ -128,6 +134,7 @@ class _Server(House):
         if self._caps.full():
             self._evict()
         connection.admitted = self._caps.enter(connection.address)
+        self.traffic.open = self._caps.open
         return connection.admitted
 
     def _evict(self) -> None:

@@ -29,6 +29,36 @@ def short(name: Key | Cid) -> str:
     return (cids.show(name) if isinstance(name, Cid) else names.did(name))[-8:]
 
 
+class Tally:
+    """How often something happened since the node started, by kind and word.
+
+    Words may be a peer's: each kind has room for so many, and all further ones are `other`.
+    """
+
+    MOST = 48
+
+    def __init__(self) -> None:
+        self._counts: dict[str, Counter[str]] = {}
+
+    def add(self, kind: str, word: str) -> None:
+        """Once more."""
+        words = self._counts.setdefault(kind, Counter())
+        words[word if word in words or len(words) < self.MOST else "other"] += 1
+
+    def of(self, kind: str) -> dict[str, int]:
+        """The counts of a kind, by word."""
+        return dict(sorted(self._counts.get(kind, {}).items()))
+
+    def counted(self, kind: str, told: Note) -> Note:
+        """`told`, and each event counted."""
+
+        def tell(event: str, /, **facts: object) -> None:
+            self.add(kind, event)
+            told(event, **facts)
+
+        return tell
+
+
 class Bell:
     """Wakes whoever waits: a hint only, the store is the truth.
 
@@ -68,6 +98,7 @@ class Core:
         seeds: directories to begin with.
         drafting: keys of large messages that are being submitted now.
         history: what happened to single messages, for `willcall log`.
+        tally: what happened how often, for who watches the node.
         note, warn: called with a line for the operator; a warning is for somebody to mend.
     """
 
@@ -89,6 +120,7 @@ class Core:
     drafting: set[bytes] = field(default_factory=set)
     files_lock: trio.Lock = field(default_factory=trio.Lock)
     history: History = field(default_factory=History)
+    tally: Tally = field(default_factory=Tally)
     note: Note = silent
     warn: Note = silent
 

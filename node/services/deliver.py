@@ -124,6 +124,7 @@ class Deliverer:
                     self._core.history.add(owner, "silent", now, who=did, detail=error.text)
 
         self._core.db.apply(work)
+        self._core.tally.add("unanswered", error.reason)
         self._core.note("silent", peer=short(dids[0]), reason=error.reason, why=error.text)
 
     def _more(self, owner: Key, did: Key) -> bool:

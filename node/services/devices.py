@@ -18,7 +18,15 @@ PREFIX = "willcall_"
 """What every token begins with, so that a program that looks for leaked secrets finds it."""
 
 
-def issue(tx: Tables, owner: Owner, secret: bytes, device: str, now: Instant) -> tuple[Token, str]:
+def issue(
+    tx: Tables,
+    owner: Owner,
+    secret: bytes,
+    device: str,
+    now: Instant,
+    *,
+    monitor: bool = False,
+) -> tuple[Token, str]:
     """A new token for a device: its row, and the text that is shown once.
 
     Args:
@@ -27,6 +35,7 @@ def issue(tx: Tables, owner: Owner, secret: bytes, device: str, now: Instant) ->
         secret: 36 random bytes: its id and itself.
         device: the administrator's word for where it will be; may be empty.
         now: the clock.
+        monitor: it is to open what a monitor asks for, and no mailbox.
 
     Raises:
         Conflict: the owner has as many as it may have.
@@ -38,7 +47,14 @@ def issue(tx: Tables, owner: Owner, secret: bytes, device: str, now: Instant) ->
             next=f"willcall owner token {owner.name} --revoke ID",
         )
     text = PREFIX + names.b64(secret[4:])
-    row = Token(owner=owner.owner, id=secret[:4], digest=_digest(text), made=now, device=device)
+    row = Token(
+        owner=owner.owner,
+        id=secret[:4],
+        digest=_digest(text),
+        made=now,
+        device=device,
+        monitor=monitor,
+    )
     if tx.tokens.get(row.owner, row.id) is not None:
         raise Conflict("the new token's id is taken by chance; try again", reason="try-again")
     tx.tokens.put(row)

@@ -14,7 +14,7 @@ from node.services import meet, owners
 from node.services.admit import Admission
 from node.services.backup import Backups, Kept
 from node.services.calls import Calls
-from node.services.core import LONGEST_SLEEP, Bell, Core, silent
+from node.services.core import LONGEST_SLEEP, Bell, Core, Tally, silent
 from node.services.deliver import Deliverer
 from node.services.directory import Directory
 from node.services.find import Finder
@@ -109,7 +109,7 @@ def make(
         seeds: directories to begin with.
     """
     own = Endpoint(origin=config.origin, pin=pin)
-    switch = Switch(exchange, own)
+    switch, tally = Switch(exchange, own), Tally()
     core = Core(
         db=db,
         files=files,
@@ -123,7 +123,8 @@ def make(
         missing=Bell(look_every),
         note=note,
         seeds=seeds,
-        warn=warn,
+        warn=tally.counted("warnings", warn),
+        tally=tally,
     )
     calls, admission = Calls(switch), Admission(core)
     greeter = Greeter(core, calls)

@@ -57,6 +57,7 @@ class Peers:
         try:
             return await self._route(request, source)
         except WillcallError as error:
+            self._core.tally.add("problems", error.reason)
             return problem(error)
 
     async def _route(self, request: Request, source: str) -> Response:
@@ -90,6 +91,8 @@ class Peers:
 
     async def _notifications(self, request: Request, source: str) -> Response:
         made = await self._admission.receive(request.body, source)
+        for each in made:
+            self._core.tally.add("notifications", _word(each))
         return Response(status=200, body=answers.encode_all(made))
 
     async def _receipts(self, request: Request, source: str) -> Response:
@@ -222,6 +225,10 @@ def problem(error: WillcallError) -> Response:
     }
     body = msgspec.json.encode(document)
     return Response(status=error.status, body=body, content_type=PROBLEM)
+
+
+def _word(answer: answers.Answer) -> str:
+    return answer.state if answer.reason is None else f"{answer.state} {answer.reason}"
 
 
 def _own_page(status: int, body: bytes) -> Response:

@@ -191,6 +191,7 @@ class Collector:
                     self._core.history.add(owner, "silent", now, who=sender, detail=error.text)
 
         self._core.db.apply(work)
+        self._core.tally.add("unserved", error.reason)
         self._core.note("not-served", peer=short(sender), reason=error.reason, why=error.text)
 
     # --- fetching ----------------------------------------------------------------------

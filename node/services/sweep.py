@@ -37,6 +37,11 @@ class Sweeper:
         self._guard = clock.on_start(core.now(), core.clock.steady(), node.last_clock)
         self.space = Space(core)
 
+    @property
+    def believes(self) -> bool:
+        """Whether the clock is believed: else nothing expires."""
+        return clock.believed(self._guard)
+
     async def run(self) -> None:
         """Sweeps until cancelled."""
         while True:

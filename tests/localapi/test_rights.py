@@ -10,7 +10,7 @@ import trio
 from node.encoding import cid as cids
 from node.encoding import names
 from node.localapi.app import LocalApi
-from node.localapi.rights import NODE, OWNER, RIGHTS, admin_only
+from node.localapi.rights import MONITOR, NODE, OWNER, RIGHTS, may
 from tests.docs import pages
 from tests.fakes.world import Machine, World, until, world
 from tests.localapi.client import Answer, bearer, call
@@ -97,8 +97,10 @@ def attempts(word: str) -> list[tuple[tuple[str, ...], dict[str, Any]]]:
 
 
 def test_every_call_has_its_right() -> None:
-    assert set(RIGHTS.values()) == {OWNER, NODE}
-    assert admin_only("GET something-new")
+    assert set(RIGHTS.values()) == {OWNER, NODE, MONITOR}
+    for right in (OWNER, NODE, MONITOR):
+        assert not may("GET something-new", right)
+        assert not may("POST owners", right)
 
 
 async def test_every_call_of_the_node_is_in_the_table(autojump_clock: object) -> None:
@@ -131,7 +133,7 @@ async def test_every_call_with_a_token(autojump_clock: object, name: str) -> Non
                     words, more = _no_mail_to_anna(house, word, words, more)
                 answer = await house.call(name, *words, **more)
                 assert answer.status != 500, (words, more, answer.body)
-                if RIGHTS[name] == NODE:
+                if RIGHTS[name] != OWNER:
                     assert (answer.status, answer.reason()) == (403, "administrator")
                 else:
                     assert answer.status not in (401, 403), (words, more, answer.body)
@@ -169,7 +171,7 @@ async def test_tokens_of_devices(autojump_clock: object) -> None:
         await machine.another("ben")
         api = LocalApi(machine.on)
         made = (await call(api, "POST token", "ben", body={"device": "laptop"})).document()
-        assert set(made) == {"owner", "token", "id", "device", "made", "used"}
+        assert set(made) == {"owner", "token", "id", "device", "made", "used", "opens"}
         assert len(made["token"]) == len("willcall_") + 43  # 32 random bytes
         second = await token_of(api, "ben", "phone")
         assert second != made["token"]
