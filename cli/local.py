@@ -45,7 +45,8 @@ class Answered(WillcallError):
             reason=str(document.get("reason", "error")),
             next=document.get("next"),
         )
-        self.exit_code = int(document.get("exit", NotRunning.exit_code))
+        bug = WillcallError.exit_code if self.reason == "bug" else NotRunning.exit_code
+        self.exit_code = int(document.get("exit", bug))
 
 
 class _Answer:

@@ -36,6 +36,8 @@ from node.errors import (
 from node.localapi.app import LocalApi
 from node.localapi.monitor import Watched
 from node.objects.record import Endpoint
+from node.search.index import SqliteShelf
+from node.search.reader import ChildReader
 from node.server import http1
 from node.server.admission import FOREVER, Proxies, ServerLimits
 from node.server.door import Door
@@ -72,6 +74,7 @@ class Home:
         self.socket = self.folder / "socket"
         self.db = self.folder / "db"
         self.blocks = self.folder / "blocks"
+        self.search = self.folder / "search"
         self.certificate = self.folder / "tls-certificate.pem"
         self.key = self.folder / "tls-key.pem"
 
@@ -276,6 +279,7 @@ async def run(home: Home, ready: Callable[[str], None], *, verbose: bool = False
                     seeds=_seeds(),
                     note=journal.note,
                     warn=journal.warn,
+                    found_by=(SqliteShelf(home.search, SystemThreads()), ChildReader()),
                 )
                 await node.start()
                 running = Running(

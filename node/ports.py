@@ -4,9 +4,9 @@ Adapters implement these; services know nothing else of them. A fake is another
 implementation and passes the same conformance suite as the real one.
 """
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from node.encoding.cid import Cid
 from node.machines import rows
@@ -416,4 +416,107 @@ class Database(Protocol):
         Raises:
             StoreFailed: it was not written.
         """
+        ...
+
+
+class Words(NamedTuple):
+    """What can be found of one message."""
+
+    subject: str
+    people: str
+    body: str
+
+
+class Reader(Protocol):
+    """Takes mail apart, where it can be killed."""
+
+    async def words(self, content: bytes) -> Words | None:
+        """What is in a message; None where it can't be taken apart in time.
+
+        Raises:
+            StoreFailed: nothing can be read now.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Lets go of what it needs to read."""
+        ...
+
+
+class Hit(NamedTuple):
+    """A message: its number in the inbox, or its order in sent mail; and its name."""
+
+    sent: bool
+    number: int
+    message: bytes
+
+
+class Entry(NamedTuple):
+    """A message that is entered into an index, and when it came."""
+
+    hit: Hit
+    at: int
+    words: Words
+
+
+class Marks(NamedTuple):
+    """How far an index came: the last message of the inbox, and of sent mail, that it looked at.
+
+    `deleted` is the account's count when the index was begun; `entries` how many it has.
+    """
+
+    mail: int = 0
+    mail_name: bytes = b""
+    sent: int = 0
+    sent_name: bytes = b""
+    deleted: int = 0
+    entries: int = 0
+
+
+class Index(Protocol):
+    """Words of one owner's mail. Derived from the store, and never believed without it.
+
+    Every call may raise Damaged (throw it away: `clear`) and StoreFailed.
+    """
+
+    async def marks(self) -> Marks:
+        """How far it came."""
+        ...
+
+    async def missing(self) -> list[int]:
+        """Numbers of the inbox that were passed because their mail was not here yet."""
+        ...
+
+    async def add(
+        self,
+        entries: Sequence[Entry],
+        marks: Marks,
+        missing: Sequence[int] = (),
+        found: Sequence[int] = (),
+    ) -> None:
+        """Enters messages, and how far that is; `missing` were passed, `found` are no more."""
+        ...
+
+    async def find(self, match: str, most: int) -> list[Hit]:
+        """Where all of it is, newest first."""
+        ...
+
+    async def clear(self) -> None:
+        """Throws everything away."""
+        ...
+
+    async def close(self) -> None:
+        """Lets go of it until it is asked again."""
+        ...
+
+
+class Shelf(Protocol):
+    """The indexes of a node."""
+
+    def index(self, owner: str) -> Index:
+        """The index of an owner."""
+        ...
+
+    async def keep(self, owners: Sequence[str]) -> None:
+        """Removes the indexes of all others."""
         ...

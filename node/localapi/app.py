@@ -17,6 +17,7 @@ from node.encoding import names
 from node.errors import Absent, NoToken, Refused, WillcallError
 from node.localapi.call import Answer, Call, Handler
 from node.localapi.contacts import ContactCalls
+from node.localapi.finding import FindingCalls
 from node.localapi.keys import KeyCalls
 from node.localapi.mail import MailCalls
 from node.localapi.monitor import MonitorCalls, Told, Watched
@@ -51,6 +52,7 @@ class LocalApi:
             MovingCalls(node),
             KeyCalls(node),
             MonitorCalls(node, watched or Watched()),
+            FindingCalls(node),
         )
         self._table: dict[str, Handler] = {}
         for part in parts:

@@ -49,6 +49,8 @@ RIGHTS: Final[dict[str, str]] = {
     "POST delete": OWNER,
     "GET health": MONITOR,
     "GET metrics": MONITOR,
+    "GET find": OWNER,
+    "POST reindex": OWNER,
     "GET export": OWNER,
     "POST import": OWNER,
 }

@@ -103,6 +103,7 @@ class Account(Row, frozen=True, kw_only=True, omit_defaults=True):
         stamp: the last instant given to a delivery; they are distinct and increasing.
         mails: the last number given in the inbox; sents, inboxed: rows there are.
         held: the last number given to something held; ring: slots in use.
+        deleted: how many messages were deleted by their owner.
     """
 
     owner: Key
@@ -117,6 +118,7 @@ class Account(Row, frozen=True, kw_only=True, omit_defaults=True):
     inboxed: int = 0
     held: int = 0
     ring: int = 0
+    deleted: int = 0
 
 
 class Peer(Row, frozen=True, kw_only=True, omit_defaults=True):

@@ -252,6 +252,8 @@ class Mailbox:
                         next='retention.sent = "drop" in config.toml; willcall retract CID',
                     )
                 ledger.settle(tx, sent.but(keep_sent=False), now, keep_sent=False)
+            account = ledger.account(tx, owner.owner)
+            tx.accounts.put(account.but(deleted=account.deleted + len(found)))
             arrive.make_room(tx, owner.owner, now)
             return [*sorted(mails), *sents]
 

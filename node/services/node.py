@@ -9,7 +9,17 @@ from node.config import Config
 from node.errors import StoreFailed
 from node.machines.rows import Owner
 from node.objects.record import Endpoint
-from node.ports import Clock, Database, Exchange, Files, Note, Randomness, Tables
+from node.ports import (
+    Clock,
+    Database,
+    Exchange,
+    Files,
+    Note,
+    Randomness,
+    Reader,
+    Shelf,
+    Tables,
+)
 from node.services import meet, owners
 from node.services.admit import Admission
 from node.services.backup import Backups, Kept
@@ -23,6 +33,7 @@ from node.services.hear import Hearing
 from node.services.meet import Introductions
 from node.services.peerapp import Peers
 from node.services.pickup import Collector
+from node.services.search import Search
 from node.services.seek import Seeker, Teller
 from node.services.serve import Serving
 from node.services.submit import Submission
@@ -46,10 +57,13 @@ class Node:
     backups: Backups
     seeker: Seeker
     teller: Teller
+    search: Search | None
 
     async def start(self) -> None:
         """What comes first: leftovers of a crash, records that say where we are, polls due."""
         await self.submission.clean()
+        if self.search is not None:
+            await self.search.clean()
         now = self.core.now()
 
         def work(tx: Tables) -> None:
@@ -98,6 +112,7 @@ def make(
     look_every: float = LONGEST_SLEEP,
     kept: Kept = tuple,
     seeds: tuple[Endpoint, ...] = (),
+    found_by: tuple[Shelf, Reader] | None = None,
 ) -> Node:
     """The services of one node over these ports.
 
@@ -107,6 +122,7 @@ def make(
         look_every: seconds after which a task that nobody wakes looks at the clock again.
         kept: the small files that belong into a backup.
         seeds: directories to begin with.
+        found_by: what mail is found with; None: none is.
     """
     own = Endpoint(origin=config.origin, pin=pin)
     switch, tally = Switch(exchange, own), Tally()
@@ -143,5 +159,6 @@ def make(
         sweeper=Sweeper(core, sweep_every),
         backups=Backups(core, kept),
         seeker=Seeker(core, calls),
+        search=None if found_by is None else Search(core, *found_by),
         teller=Teller(core, calls, look_every),
     )
