@@ -7,9 +7,10 @@ public port; then says ready. Stopping goes the other way round.
 import os
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from functools import partial
 from importlib import resources
+from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -32,6 +33,7 @@ from node.errors import (
     PortInUse,
     StoreFailed,
     Unverified,
+    WillcallError,
 )
 from node.localapi.app import LocalApi
 from node.localapi.monitor import Watched
@@ -41,7 +43,7 @@ from node.search.reader import ChildReader
 from node.server import http1
 from node.server.admission import FOREVER, Proxies, ServerLimits
 from node.server.door import Door
-from node.server.listen import USUAL, check_free, free_port, open_tcp, open_unix, spread
+from node.server.listen import check_free, free_port, open_tcp, open_unix
 from node.server.peer import PeerFace
 from node.server.tls import Tls, TlsListener, keep
 from node.services import node as nodes
@@ -58,6 +60,8 @@ from node.units import DAY, KIB, MIB, ByteCount, Millis
 
 LONGEST_SOCKET = 100
 """Bytes of a Unix socket's path that every system takes (Linux: 107)."""
+HOMES_BESIDE = 1000
+"""Other homes that `init` looks at: a folder of people has no more, a large one is no such."""
 
 
 class Home:
@@ -140,7 +144,7 @@ async def init(
     home.check_new()
     if recover is not None:
         phrase.seed(recover)
-    chosen = listen if listen is not None else await free_port(_first(home, at))
+    chosen = listen if listen is not None else await free_port(_spoken_for(home))
     config = _first_config(chosen, at)
     await check_free(chosen)
     if name:
@@ -162,13 +166,16 @@ async def init(
     }
 
 
-def _first(home: Home, at: str | None) -> str:
-    """Where to look for a free port: the usual one for the usual home, else one by its path.
+def _spoken_for(home: Home) -> set[str]:
+    """Where the homes beside this one listen when they run.
 
-    Two homes that are made before either of them runs would else get the same free port.
+    Two homes that are made before either of them runs would else get the same port.
     """
-    usual = home.folder.name == "willcall" or at is not None
-    return USUAL if usual else f"127.0.0.1:{spread(os.fsencode(home.folder))}"
+    found = set()
+    for path in islice(home.folder.parent.glob("*/config.toml"), HOMES_BESIDE):
+        with suppress(OSError, UnicodeDecodeError, WillcallError):
+            found.add(configs.parse(path.read_text(encoding="utf-8")).network.listen)
+    return found
 
 
 def _first_config(listen: str, at: str | None) -> Config:

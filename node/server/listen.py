@@ -1,10 +1,10 @@
 """The sockets a server listens on, and what to say when the system refuses one."""
 
 import errno
-import hashlib
 import os
 import socket
 import stat
+from collections.abc import Container
 from pathlib import Path
 
 import trio
@@ -14,7 +14,7 @@ from node.errors import ConfigBroken, PortInUse, Refused, WillcallError
 
 PORT, PORTS = 4625, 100
 """The usual port, and how many from it on are looked at for a free one."""
-USUAL = f"127.0.0.1:{PORT}"
+HOST = "127.0.0.1"
 BACKLOG = 1024
 """Connections the kernel holds for us: a burst of that many is no error."""
 
@@ -43,27 +43,25 @@ async def check_free(at: str) -> None:
         await each.aclose()
 
 
-async def free_port(first: str) -> str:
-    """The first `host:port` that is free, of a hundred ports that begin with `first`.
+async def free_port(spoken_for: Container[str] = ()) -> str:
+    """The usual `host:port`, or the next of a hundred ports that is free.
+
+    Args:
+        spoken_for: each `host:port` that is nobody's now and somebody's later.
 
     Raises:
         PortInUse: all are taken; Refused, ConfigBroken: as `open_tcp`.
     """
-    host, _, port = first.rpartition(":")
-    for step in range(PORTS):
-        at = f"{host}:{(int(port) + step - PORT) % PORTS + PORT}"
+    for port in range(PORT, PORT + PORTS):
+        at = f"{HOST}:{port}"
         try:
             await check_free(at)
         except PortInUse:
             continue
-        return at
-    text = f"the ports {PORT} to {PORT + PORTS - 1} of {host} are all taken"
+        if at not in spoken_for:
+            return at
+    text = f"the ports {PORT} to {PORT + PORTS - 1} of {HOST} are all taken"
     raise PortInUse(text, next="choose another with --listen HOST:PORT")
-
-
-def spread(name: bytes) -> int:
-    """A port after the usual one, the same for the same name."""
-    return PORT + 1 + int.from_bytes(hashlib.sha256(name).digest()[:4], "big") % (PORTS - 1)
 
 
 def open_unix(path: Path) -> trio.SocketListener:

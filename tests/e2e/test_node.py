@@ -78,6 +78,17 @@ def test_init_takes_the_next_free_port(folder: Path) -> None:
         assert 4625 < port < 4725
 
 
+def test_homes_beside_each_other_get_different_ports(folder: Path) -> None:
+    """Though none of them runs when the next is made."""
+    (folder / "no home").mkdir()
+    (folder / "no home" / "config.toml").write_bytes(b"\xff nonsense")
+    ports = []
+    for name in "abc":
+        made = willcall("--json", "--home", str(folder / name), "init").document()
+        ports.append(int(made["listen"].rpartition(":")[2]))
+    assert sorted(set(ports)) == ports
+
+
 @pytest.mark.parametrize(
     ("words", "code"),
     [
