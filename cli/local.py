@@ -124,7 +124,18 @@ class Local:
         progress: Progress | None = None,
     ) -> Any:
         """The JSON answer of a POST with a stream of `size` bytes."""
-        return self._json("POST", (word,), query, data, size, progress)
+        return self.upload_to((word,), query, data, size, progress)
+
+    def upload_to(
+        self,
+        words: tuple[str, ...],
+        query: dict[str, Any],
+        data: "bytes | Readable",
+        size: int,
+        progress: Progress | None = None,
+    ) -> Any:
+        """The same for a call with more words in its path."""
+        return self._json("POST", words, query, data, size, progress)
 
     def _json(self, *call: Any) -> Any:
         body = b"".join(self._call(*call))

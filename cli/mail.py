@@ -112,7 +112,7 @@ def read(
     if raw:
         _copy(pieces)
     elif save is not None:
-        _save(b"".join(pieces), save)
+        saved(b"".join(pieces), save)
     else:
         _show(local, ref, b"".join(pieces))
     local.post("read", ref)
@@ -144,18 +144,19 @@ def _copy(pieces: Iterator[bytes]) -> None:
     out.flush()
 
 
-def _save(content: bytes, folder: str) -> None:
+def saved(content: bytes, folder: str) -> None:
+    """Writes the attachments of a message into a folder, and says which."""
     from cli import reading
 
-    saved, marks = reading.saved(content, folder)
+    paths, marks = reading.saved(content, folder)
     if STATE.json:
-        render.document({"saved": saved, "marks": marks})
+        render.document({"saved": paths, "marks": marks})
         return
-    for path in saved:
+    for path in paths:
         render.line(path)
     for mark in marks:
         render.note(f"({mark})")
-    if not saved:
+    if not paths:
         render.note("there are no attachments")
 
 
@@ -174,6 +175,11 @@ def _show(local: Local, ref: str, content: bytes) -> None:
             render.line(f"From: {row['from']}  ({row['did']})")
     except WillcallError:
         pass  # one's own sent message has no sender but oneself
+    printed(shown, save_hint=f"willcall read {ref} --save DIR")
+
+
+def printed(shown: dict[str, Any], save_hint: str) -> None:
+    """A message that was parsed for display."""
     for name, value in shown["headers"]:
         claimed = " (as it claims)" if name.lower() == "from" else ""
         render.line(f"{name}: {value}{claimed}")
@@ -184,7 +190,7 @@ def _show(local: Local, ref: str, content: bytes) -> None:
     for mark in shown["marks"]:
         render.note(f"({mark})")
     if shown["attachments"]:
-        render.hint(f"willcall read {ref} --save DIR")
+        render.hint(save_hint)
 
 
 def _size(count: int | None) -> str:

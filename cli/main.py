@@ -14,6 +14,7 @@ import typer
 from typer.exceptions import Abort, TyperException
 
 from cli import (
+    archive,
     completing,
     contact,
     drafts,
@@ -41,7 +42,7 @@ TAKES_VALUE = {
     "-m", "--message", "--subject", "-s", "--to", "--attach", "--raw", "--mbox", "--keep",
     "--wait", "--as", "--valid", "--name", "--listen", "--origin", "--limit", "--before",
     "--quota", "--save", "--by", "--device", "--revoke", "--token",
-    "--cc", "--bcc", "--maildir", "--format",
+    "--cc", "--bcc", "--maildir", "--format", "--reason", "--static", "--from", "--posting",
 }  # fmt: skip
 """Options whose next word is their value, whatever it looks like."""
 
@@ -66,6 +67,7 @@ for part in (
     finding,
     exporting,
     importing,
+    archive,
     stranger,
     owner,
     key,

@@ -57,6 +57,8 @@ ORIGIN = ByteCount(100)
 """`host:port`; longer DNS names exist and nobody types them."""
 NAME = ByteCount(64)
 """A display name: long enough for people, too short for a slogan."""
+ABOUT = ByteCount(1 * KIB)
+"""What an owner says of an archive: a key under a long name and four origins fit."""
 CAR = ByteCount(16 * MIB)
 """A batch of blocks in one answer, unless a single block is asked for."""
 CAR_ANSWER = ByteCount(CAR + 64 * KIB)

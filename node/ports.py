@@ -173,6 +173,10 @@ class Request:
     ticket: bytes | None = None
     bad_ticket: bool = False
     """An Authorization header was there and is none of ours: never the same as no header."""
+    if_none_match: str = ""
+    """The strong entity tag that is here already; none: the whole answer is wanted."""
+    accept: str = ""
+    """The type that is asked for, where a call has several."""
     greeting: bool = False
     """Anybody may answer, over TLS too: the answer proves itself, held against `Response.pin`."""
 
@@ -345,6 +349,10 @@ class Tables(Protocol):
     drafts: Table[rows.Draft]
     chapters: Table[rows.Chapter]
     trash: Table[rows.Trash]
+    archives: Table[rows.Archive]
+    logs: Table[rows.Log]
+    tiles: Table[rows.Tile]
+    items: Table[rows.Item]
     blocks: Blocks
 
     def node(self) -> rows.Node:

@@ -9,7 +9,7 @@ Spec: design §7; https://c2sp.org/tlog-tiles (entry bundles).
 """
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -167,6 +167,15 @@ def _place(origin: str, index: int) -> bytes:
 def bundle(entries: Sequence[bytes]) -> bytes:
     """A file of up to 256 entries."""
     return b"".join(len(each).to_bytes(2, "big") + each for each in entries)
+
+
+def pieces(data: bytes) -> Iterator[bytes]:
+    """The entries of a bundle of our own, which adds up."""
+    at = 0
+    while at < len(data):
+        end = at + 2 + int.from_bytes(data[at : at + 2], "big")
+        yield data[at + 2 : end]
+        at = end
 
 
 def unbundle(data: bytes, count: int) -> list[bytes]:

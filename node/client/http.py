@@ -274,6 +274,10 @@ def _outgoing(endpoint: Endpoint, request: Request) -> httpx.Request:
         headers.append(("Content-Length", str(len(request.body))))
     if request.ticket is not None:
         headers.append(("Authorization", f"Willcall {names.b64(request.ticket)}"))
+    if request.if_none_match:
+        headers.append(("If-None-Match", request.if_none_match))
+    if request.accept:
+        headers.append(("Accept", request.accept))
     return httpx.Request(request.method, url, headers=headers, content=request.body or None)
 
 

@@ -30,8 +30,8 @@ HEADER = 32
 """The header without its roots, at most."""
 
 
-def write(blocks: Sequence[tuple[bytes, bytes]]) -> bytes:
-    """The archive of these (CID, block) pairs, in their order.
+def write(blocks: Sequence[tuple[bytes, bytes]], more: Sequence[tuple[bytes, bytes]] = ()) -> bytes:
+    """The archive of these (CID, block) pairs, in their order; behind them `more`, no roots.
 
     The blocks are not hashed again: the store vouches for what it read.
 
@@ -43,7 +43,7 @@ def write(blocks: Sequence[tuple[bytes, bytes]]) -> bytes:
         raise Malformed("an archive has at least one block, and none twice")
     header = cbor.encode({"roots": roots, "version": 1})
     parts = [_varint(len(header)), header]
-    for name, block in blocks:
+    for name, block in (*blocks, *more):
         parts += (_varint(len(name) + len(block)), name, block)
     return b"".join(parts)
 

@@ -15,6 +15,7 @@ import msgspec
 from node.asgi import Message, Receive, Scope, Send, header
 from node.encoding import names
 from node.errors import Absent, NoToken, Refused, WillcallError
+from node.localapi.archives import ArchiveCalls
 from node.localapi.call import Answer, Call, Handler
 from node.localapi.contacts import ContactCalls
 from node.localapi.finding import FindingCalls
@@ -53,6 +54,7 @@ class LocalApi:
             KeyCalls(node),
             MonitorCalls(node, watched or Watched()),
             FindingCalls(node),
+            ArchiveCalls(node),
         )
         self._table: dict[str, Handler] = {}
         for part in parts:

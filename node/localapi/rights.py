@@ -53,6 +53,16 @@ RIGHTS: Final[dict[str, str]] = {
     "POST reindex": OWNER,
     "GET export": OWNER,
     "POST import": OWNER,
+    "GET archives": OWNER,
+    "GET archive": OWNER,
+    "GET archive-entries": OWNER,
+    "GET archive-raw": OWNER,
+    "GET archive-export": OWNER,
+    "POST archive": NODE,
+    "POST archive-add": NODE,
+    "POST archive-publish": NODE,
+    "POST archive-remove": NODE,
+    "POST archive-drop": NODE,
 }
 
 

@@ -483,6 +483,105 @@ class Trash(Row, frozen=True, kw_only=True, omit_defaults=True):
     cid: Cid
 
 
+class Archive(Row, frozen=True, kw_only=True, omit_defaults=True):
+    """An archive as one owner has it: published here, or followed.
+
+    Attributes:
+        id: 16 random bytes; its logs, tiles and items lie under them.
+        name: what it is called here; unique for the owner.
+        publisher: who signs `about`: the owner itself, or whom it follows.
+        epoch: the newest.
+        public: whether it is served here; for a followed one: as a mirror.
+        posting: what becomes of mail to its owner: `off`, `hold` or `append`.
+        urls: where it is followed; none: it is the owner's own.
+        pins: of the certificates met there, by origin.
+        etag: of the last checkpoint.
+        poll_at: when it is asked again; failures: how often in a row it failed.
+        polled, verified: when that went through; reason: why it did not, in one line.
+        fork: two checkpoints that can't both be of one log. Nothing is believed any more.
+        behind: restored from a backup: nothing is signed until it caught up.
+    """
+
+    owner: Key
+    id: bytes
+    name: str
+    publisher: Key
+    created: Instant
+    epoch: int = 1
+    public: bool = False
+    posting: str = "off"
+    urls: tuple[str, ...] = ()
+    pins: dict[str, bytes] = {}
+    etag: str = ""
+    poll_at: Instant | None = None
+    failures: int = 0
+    polled: Instant = Instant(0)
+    verified: Instant = Instant(0)
+    reason: str | None = None
+    fork: tuple[bytes, ...] = ()
+    behind: bool = False
+
+
+class Log(Row, frozen=True, kw_only=True, omit_defaults=True):
+    """One epoch of an archive.
+
+    Attributes:
+        origin: the log's name, its first line; key: who signs its checkpoints.
+        signing: the seed of that key; none where it is followed.
+        about: the signed `archive` object.
+        size, peaks: its right edge, as the checkpoint `note` says it.
+        ahead, edge: the same of entries that are stored and not yet under a checkpoint.
+    """
+
+    archive: bytes
+    epoch: int
+    origin: str
+    key: Key
+    signing: bytes = b""
+    about: bytes = b""
+    size: int = 0
+    peaks: tuple[bytes, ...] = ()
+    note: bytes = b""
+    ahead: int = 0
+    edge: tuple[bytes, ...] = ()
+
+
+class Tile(Row, frozen=True, kw_only=True, omit_defaults=True):
+    """A file of a log: row 0 holds entry bundles, row L + 1 the hashes of level L.
+
+    The last of a row grows; served is as much of it as was asked for.
+    """
+
+    archive: bytes
+    epoch: int
+    row: int
+    index: int
+    data: bytes
+
+
+class Item(Row, frozen=True, kw_only=True, omit_defaults=True):
+    """A message of an archive.
+
+    Attributes:
+        index: its first place in the log of `epoch`; size: bytes of its content; date: when it says
+            it was written.
+        state: `here`, `wanted` (to be fetched), `missing` (nobody serves it), `large` (it
+            waits until it is asked for) or `removed`.
+        parts: blocks beside the root.
+        key: opens it, in a private archive.
+    """
+
+    archive: bytes
+    message: Cid
+    epoch: int
+    index: int
+    size: int
+    date: Instant
+    state: str = "here"
+    parts: tuple[Cid, ...] = ()
+    key: bytes = b""
+
+
 SCHEMA = 2
 """The version of all rows above; a store with a higher one is refused."""
 

@@ -63,6 +63,18 @@ def scan(head: bytes) -> Scan:
     )
 
 
+def dated(head: bytes) -> tuple[Instant | None, bool]:
+    """The Date field, and whether the two fields that every message has are there and readable.
+
+    A message without author or date (RFC 5322 §3.6) is broken: shown all the same, and said so.
+    """
+    header = header_section(head[: limits.SCANNED])
+    names = header.lower()
+    date = _instant(field(header, names, b"date"))
+    sender = field(header, names, b"from")
+    return date, date is not None and sender is not None and bool(sender.strip())
+
+
 def header_section(content: bytes) -> bytes:
     r"""The header section with LF line ends, and one LF before the first line.
 

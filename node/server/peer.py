@@ -66,6 +66,8 @@ PREFIXES: Mapping[str, Route] = {
     "/v1/owners/": Route(READ),
     "/v1/records/": Route({**READ, "PUT": limits.RECORD}),
     "/i/": Route(READ, query=True),
+    "/archives/": Route(READ, query=True),
+    "/ipfs/": Route(READ, query=True),
 }
 
 
@@ -136,6 +138,8 @@ async def _request(
         content_type=DAG_CBOR,
         ticket=ticket,
         bad_ticket=bad_ticket,
+        if_none_match=_text(scope, b"if-none-match"),
+        accept=_text(scope, b"accept"),
     )
 
 
@@ -166,6 +170,12 @@ def _check_type(scope: Scope) -> None:
     # first (CORS), and a parameter would be a second spelling of every object.
     if header(scope, b"content-type") != DAG_CBOR.encode("ascii"):
         raise Media(f"Objects are sent as {DAG_CBOR}.")
+
+
+def _text(scope: Scope, name: bytes) -> str:
+    """A header field that may stand there several times: all of them, as one (RFC 9110 §5.3)."""
+    found: list[bytes] = [value for key, value in scope["headers"] if key == name]
+    return b", ".join(found).decode("latin-1")
 
 
 def _ticket(scope: Scope) -> tuple[bytes | None, bool]:

@@ -33,9 +33,11 @@ from node.services.hear import Hearing
 from node.services.meet import Introductions
 from node.services.peerapp import Peers
 from node.services.pickup import Collector
+from node.services.publish import Publisher
 from node.services.search import Search
 from node.services.seek import Seeker, Teller
 from node.services.serve import Serving
+from node.services.shelf import Shelf
 from node.services.submit import Submission
 from node.services.sweep import EVERY, Sweeper
 from node.services.switch import Switch
@@ -58,6 +60,8 @@ class Node:
     seeker: Seeker
     teller: Teller
     search: Search | None
+    shelf: Shelf
+    publisher: Publisher
 
     async def start(self) -> None:
         """What comes first: leftovers of a crash, records that say where we are, polls due."""
@@ -75,6 +79,7 @@ class Node:
                 _poll_contacts(tx, row, now)
 
         await self.core.db.transact(work)
+        await self.publisher.say_where()
 
     async def run(self) -> None:
         """Runs all tasks until cancelled."""
@@ -145,8 +150,8 @@ def make(
     calls, admission = Calls(switch), Admission(core)
     greeter = Greeter(core, calls)
     serving = Serving(core)
-    directory = Directory(core, calls)
-    peers = Peers(core, admission, Hearing(core), Introductions(core), serving, directory)
+    directory, shelf = Directory(core, calls), Shelf(core)
+    peers = Peers(core, admission, Hearing(core), Introductions(core), serving, directory, shelf)
     switch.app = peers
     return Node(
         core=core,
@@ -161,4 +166,6 @@ def make(
         seeker=Seeker(core, calls),
         search=None if found_by is None else Search(core, *found_by),
         teller=Teller(core, calls, look_every),
+        shelf=shelf,
+        publisher=Publisher(core, shelf),
     )

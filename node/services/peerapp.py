@@ -23,6 +23,7 @@ from node.services.directory import Directory
 from node.services.hear import Hearing
 from node.services.meet import Introductions
 from node.services.serve import Serving
+from node.services.shelf import Shelf
 from node.units import Key
 
 SOFTWARE = "willcall 0.1"
@@ -39,10 +40,11 @@ class Peers:
         introductions: Introductions,
         serving: Serving,
         directory: Directory,
+        shelf: Shelf,
     ) -> None:
         self._core, self._admission, self._hearing = core, admission, hearing
         self._introductions, self._serving = introductions, serving
-        self._directory = directory
+        self._directory, self._shelf = directory, shelf
         self._posts: dict[str, Callable[[Request, str], Awaitable[Response]]] = {
             "/v1/notifications": self._notifications,
             "/v1/receipts": self._receipts,
@@ -71,6 +73,11 @@ class Peers:
         raise Absent("there is no such call")
 
     async def _get(self, request: Request) -> Response:
+        # First: by far the most are polls of archives.
+        if request.path.startswith("/archives/"):
+            return await self._shelf.answer(request)
+        if request.path.startswith("/ipfs/"):
+            return await self._shelf.block(request)
         path, _, query = request.path.partition("?")
         folder, _, last = path.rpartition("/")
         if folder == "/v1/blocks":

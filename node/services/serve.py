@@ -3,6 +3,7 @@
     a ticket of an addressee that may still fetch → the block
     a ticket whose delivery is over; or no ticket, and all deliveries are over → 410
     a wrong ticket, none, or a CID never seen → 404: no difference to be seen
+    no ticket, and a message of an archive that is published here → the block
 
 Spec: 06 §serving, 07.
 """
@@ -18,19 +19,18 @@ from node.machines import outbox
 from node.machines.rows import Block, Delivery, Sent
 from node.objects import answer
 from node.ports import Tables
-from node.services import ledger
+from node.services import ledger, library
 from node.services.core import Core
 from node.units import Instant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Found:
-    """A block that may be served to this ticket."""
+    """A block that may be served to this ticket; without one, of an archive for everybody."""
 
     block: Block
-    delivery: Delivery
-    sent: Sent
     data: bytes | None
+    told: tuple[Delivery, Sent] | None = None
 
 
 class Serving:
@@ -101,23 +101,23 @@ class Serving:
     def _note(self, served: Sequence[_Found]) -> None:
         """Which blocks an addressee's ticket was used for; losing it in a crash is harmless."""
         now = self._core.now()
+        noted = [(each.block, each.told) for each in served if each.told is not None]
+        if not noted:
+            return
 
         def work(tx: Tables) -> None:
-            for each in served:
-                row = tx.deliveries.get(
-                    each.delivery.owner, each.delivery.message, each.delivery.to
-                )
+            for block, (delivery, sent) in noted:
+                row = tx.deliveries.get(delivery.owner, delivery.message, delivery.to)
                 if row is not None:
-                    after = _fetched(row, each, now)
+                    after = _fetched(row, block.cid, sent, now)
                     ledger.change(tx, row, after, now, keep_sent=self._core.config.keep_sent)
 
         self._core.db.apply(work)
 
 
-def _fetched(row: Delivery, found: _Found, now: Instant) -> Delivery:
-    parts = found.sent.parts
-    name = found.block.cid
-    which = len(parts) if name == found.sent.message else parts.index(name)
+def _fetched(row: Delivery, name: Cid, sent: Sent, now: Instant) -> Delivery:
+    parts = sent.parts
+    which = len(parts) if name == sent.message else parts.index(name)
     return outbox.on_fetched(row, [which], len(parts) + 1, now)
 
 
@@ -137,6 +137,8 @@ def _find(tx: Tables, name: Cid, ticket: bytes | None, *, wrong: bool) -> _Found
     if block is None or block.author is None or block.message is None or wrong:
         raise _absent(name)
     if ticket is None:
+        if library.serves(tx, name):
+            return _Found(block=block, data=tx.blocks.data(block))
         if _all_over(tx, block):
             raise Gone(f"nobody may fetch {cid.show(name)} any more")
         raise _absent(name)
@@ -150,7 +152,7 @@ def _served(tx: Tables, block: Block, row: Delivery) -> _Found:
     sent = tx.sent.get(row.owner, row.message)
     if not outbox.is_open(row) or not block.refs or sent is None:
         raise Gone(f"the delivery of {cid.show(block.cid)} is over")
-    return _Found(block=block, delivery=row, sent=sent, data=tx.blocks.data(block))
+    return _Found(block=block, data=tx.blocks.data(block), told=(row, sent))
 
 
 def _all_over(tx: Tables, block: Block) -> bool:

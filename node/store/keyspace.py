@@ -11,6 +11,7 @@ end first. So a prefix of parts selects all below it, and integers sort as numbe
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any, Generic, TypeVar
 
 from node.machines import rows
@@ -82,6 +83,8 @@ class Layout(Generic[R]):
 NODE = b"!node"
 END = b"\x7f"
 """Behind every key: they begin with a letter, or one of `!` and `@`."""
+NEWEST = 2**53 - 1
+"""The largest integer that is stored; what is taken from it sorts backwards."""
 BODY = b"@"
 """Bytes of small blocks, under sequential numbers: the cheapest order for the engine."""
 
@@ -221,6 +224,39 @@ BLOCKS = Layout(letter=b"B", row=rows.Block, width=36, key=lambda r: r.cid)
 DRAFTS = Layout(letter=b"F", row=rows.Draft, width=64, key=lambda r: r.owner + r.key)
 CHAPTERS = Layout(letter=b"J", row=rows.Chapter, width=40, key=lambda r: r.owner + u64(r.number))
 TRASH = Layout(letter=b"T", row=rows.Trash, width=36, key=lambda r: r.cid)
+
+ARCHIVES = Layout(
+    letter=b"C",
+    row=rows.Archive,
+    width=16,
+    key=lambda r: r.id,
+    indexes={
+        "owner": (b"o", lambda r: r.owner),
+        "due": (b"d", lambda r: None if r.poll_at is None else u64(r.poll_at)),
+        "public": (b"p", lambda r: sha256(r.name.encode()).digest() if r.public else None),
+    },
+    aliases={"named": (b"n", lambda r: r.owner + sha256(r.name.encode()).digest())},
+)
+LOGS = Layout(letter=b"G", row=rows.Log, width=24, key=lambda r: r.archive + u64(r.epoch))
+TILES = Layout(
+    letter=b"Y",
+    row=rows.Tile,
+    width=40,
+    key=lambda r: r.archive + u64(r.epoch) + u64(r.row) + u64(r.index),
+)
+ITEMS = Layout(
+    letter=b"V",
+    row=rows.Item,
+    width=52,
+    key=lambda r: r.message + r.archive,
+    indexes={
+        "wanted": (
+            b"w",
+            # The newest first: what people look at before the past.
+            lambda r: r.archive + u64(NEWEST - r.index) if r.state == "wanted" else None,
+        ),
+    },
+)
 
 LAYOUTS: tuple[Layout[Any], ...] = tuple(
     each for each in tuple(globals().values()) if isinstance(each, Layout)

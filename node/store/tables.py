@@ -270,6 +270,10 @@ class StoredTables:
         self.drafts: Table[rows.Draft] = RowTable(tx, keyspace.DRAFTS)
         self.chapters: Table[rows.Chapter] = RowTable(tx, keyspace.CHAPTERS)
         self.trash: Table[rows.Trash] = RowTable(tx, keyspace.TRASH)
+        self.archives: Table[rows.Archive] = RowTable(tx, keyspace.ARCHIVES)
+        self.logs: Table[rows.Log] = RowTable(tx, keyspace.LOGS)
+        self.tiles: Table[rows.Tile] = RowTable(tx, keyspace.TILES)
+        self.items: Table[rows.Item] = RowTable(tx, keyspace.ITEMS)
         self.blocks: Blocks = BlockTable(tx, store)
 
     def node(self) -> rows.Node:

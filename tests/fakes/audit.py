@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from node import limits
+from node.archive import append, entry, note, tree
+from node.crypto.note import Verifier
 from node.encoding import cid as cids
 from node.errors import WillcallError
 from node.machines import outbox, rows
@@ -67,6 +69,7 @@ class Audit:
             self._pickup_clocks,
             self._inbox,
             self._directory,
+            self._archives,
         ):
             found += part()
         return found
@@ -148,6 +151,9 @@ class Audit:
         for mail in self._all(keyspace.MAILS):
             if mail.stored:
                 needed.update(map(bytes, (*mail.parts, mail.message)))
+        for item in self._all(keyspace.ITEMS):
+            if item.state == "here":
+                needed.update(map(bytes, (*item.parts, item.message)))
         return needed
 
     def _blocks(self) -> Iterable[str]:
@@ -231,6 +237,39 @@ class Audit:
                 continue
             if peer is None or not self._rings(peer.pickup_at, row.next_at, peer.pickup_silent):
                 yield f"a pickup is due at {row.next_at}, its peer is not"
+
+    def _archives(self) -> Iterable[str]:
+        """Every head is the root of what its bundles and tiles hold, and signed if it is ours."""
+        known = {row.id: row for row in self._all(keyspace.ARCHIVES)}
+        tiles = {(t.archive, t.epoch, t.row, t.index): t.data for t in self._all(keyspace.TILES)}
+        items = {(i.archive, bytes(i.message)) for i in self._all(keyspace.ITEMS)}
+        for log in self._all(keyspace.LOGS):
+            if log.archive not in known:
+                yield "a log belongs to no archive"
+            held = [
+                raw
+                for (archive, epoch, row, _), data in sorted(tiles.items())
+                if (archive, epoch, row) == (log.archive, log.epoch, 0)
+                for raw in entry.pieces(data)
+            ]
+            if len(held) != max(log.size, log.ahead):
+                yield f"a log of {log.size} entries ({log.ahead} ahead) holds {len(held)}"
+            grown = append.grow(tree.Frontier(), held[: log.size], lambda _level, _index: b"")
+            if grown.frontier.peaks != log.peaks:
+                yield "the edge of a log is not that of its entries"
+            said = note.verify(log.note, Verifier(name=log.origin, key=log.key))
+            if (said.size, said.root) != (log.size, grown.frontier.root):
+                yield "a checkpoint says something else than its log"
+            for level, index, data in grown.tiles:
+                at = 0 if level is None else level + 1
+                stored = tiles.get((log.archive, log.epoch, at, index), b"")
+                if not stored.startswith(data):
+                    yield f"tile {at}/{index} of a log is not what its entries give"
+            for raw in held[: log.size]:
+                found = entry.decode(raw)
+                named = isinstance(found, entry.Entry) and (log.archive, found.message) in items
+                if isinstance(found, entry.Entry) and not named:
+                    yield "an entry names a message that has no row"
 
     def _rings(self, at: int | None, due: int, silent: int) -> bool:
         return at is not None and (at <= max(due, self._now) or silent > 0)

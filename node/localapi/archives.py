@@ -1,0 +1,288 @@
+"""Archives: what is published here, and what is followed.
+
+What changes an archive is the administrator's to do: it stores without a quota, and publishes
+under the node's address. Reading one is its owner's.
+"""
+
+from base64 import b64encode
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+import trio
+
+from node.archive import place
+from node.archive.entry import Entry, Removal
+from node.archive.tree import Frontier
+from node.encoding import cid as cids
+from node.errors import Malformed, TooLarge, Usage, WillcallError
+from node.localapi.call import Call, Handler, optional, word
+from node.localapi.sending import GROUP, TOGETHER, UPLOAD
+from node.machines.rows import Archive, Item, Log, Owner
+from node.mail import mbox, scan
+from node.ports import Tables
+from node.services import library, views
+from node.services.library import Library, Numbered
+from node.services.node import Node
+from node.services.publish import Plain, Publisher, Tally
+from node.services.static import Static
+from node.units import MIB, ByteCount
+
+SHOWN = 20
+"""Messages of an archive that are listed unless told otherwise."""
+MOST = 1_000
+"""Messages listed in one answer: a second's work."""
+QUOTES = ByteCount(1 * MIB)
+"""Bytes that a message may have more in its mbox: a separator, and a `>` here and there."""
+PAUSE = 16
+"""Messages signed before other tasks get their turn: a few milliseconds."""
+FRAMES = "frames"
+"""Messages one after the other, each behind a line with its length."""
+
+
+class ArchiveCalls:
+    """Publishing, and reading what is published or followed."""
+
+    def __init__(self, node: Node) -> None:
+        self._node, self._core = node, node.core
+        self._publisher: Publisher = node.publisher
+        self._library, self._static = Library(node.core), Static(node.core)
+        self._adding = trio.Lock()
+        self.table: dict[str, Handler] = {
+            "GET archives": self._list,
+            "GET archive": self._show,
+            "GET archive-entries": self._entries,
+            "GET archive-raw": self._raw,
+            "GET archive-export": self._export,
+            "POST archive": self._create,
+            "POST archive-add": self._add,
+            "POST archive-publish": self._publish,
+            "POST archive-remove": self._remove,
+            "POST archive-drop": self._drop,
+        }
+
+    # --- showing -----------------------------------------------------------------------------
+
+    def _find(self, call: Call) -> Archive:
+        name = word(call)
+        return self._core.db.read(lambda tx: library.find(tx, call.owner.owner, name))
+
+    async def _list(self, call: Call) -> Any:
+        def work(tx: Tables) -> list[Archive]:
+            return sorted(tx.archives.by("owner", call.owner.owner), key=lambda row: row.name)
+
+        return [self._document(row) for row in self._core.db.read(work)]
+
+    async def _show(self, call: Call) -> Any:
+        return self._document(self._find(call))
+
+    def _document(self, row: Archive) -> dict[str, Any]:
+        log = self._core.db.read(lambda tx: tx.logs.get(row.id, row.epoch))
+        return document(row, log, self._core.config.origin)
+
+    async def _entries(self, call: Call) -> Any:
+        """The newest messages of an archive, oldest of them first; `before` a number: earlier."""
+        row = self._find(call)
+        limit = min(call.number("limit") or SHOWN, MOST)
+        log = self._core.db.read(lambda tx: library.log_of(tx, row))
+        stop = call.number("before")
+        stop = log.size if stop is None else min(stop, log.size)
+        found = self._library.entries(row, max(0, stop - limit), min(limit, stop))
+        return [await self._line(each) for each in found]
+
+    async def _line(self, each: Numbered) -> dict[str, Any]:
+        if isinstance(each.entry, Removal):
+            removed = each.entry
+            return {
+                "n": each.index,
+                "message": cids.show(removed.message),
+                "removes": removed.index,
+                "reason": removed.reason,
+                "date": views.time(removed.at),
+            }
+        if not isinstance(each.entry, Entry) or each.item is None:
+            return {"n": each.index, "message": None, "state": "sealed"}
+        said: dict[str, str | None] = {"from": None, "subject": None}
+        if each.item.state == "here":
+            pieces = self._library.content(each.item)
+            async for head in pieces:
+                read = scan.scan(head)
+                said = {"from": read.sender, "subject": read.subject}
+                break
+        return {
+            "n": each.index,
+            "message": cids.show(each.entry.message),
+            **said,
+            "date": views.time(each.entry.date),
+            "size": each.entry.size,
+            "state": each.item.state,
+        }
+
+    async def _raw(self, call: Call) -> Any:
+        """The bytes of one message."""
+        if len(call.words) != 2:
+            raise Malformed("this call names an archive and a message in its path")
+        name, ref = call.words
+
+        def work(tx: Tables) -> Item:
+            return library.item_of(tx, library.find(tx, call.owner.owner, name), ref)
+
+        return self._library.content(self._core.db.read(work))
+
+    async def _export(self, call: Call) -> Any:
+        return self._files(self._find(call))
+
+    async def _files(self, row: Archive) -> AsyncIterator[bytes]:
+        async for path, data in self._static.files(row):
+            yield msgspec.json.encode({"path": path, "size": len(data)}) + b"\n"
+            if data:
+                yield data
+
+    # --- changing ----------------------------------------------------------------------------
+
+    async def _create(self, call: Call) -> Any:
+        body = await call.json()
+        posting = optional(body, "posting") or "off"
+        if posting not in ("off", "hold", "append"):
+            raise Usage(f"{posting[:20]!r} is no policy", next="off, hold or append")
+        name = str(body.get("name", ""))
+        return self._document(await self._publisher.create(call.owner, name, posting=posting))
+
+    async def _publish(self, call: Call) -> Any:
+        name, body = word(call), await call.json()
+        if body.get("new_epoch"):
+            await self._publisher.new_epoch(call.owner, name)
+        return self._document(await self._publisher.publish(call.owner, name))
+
+    async def _remove(self, call: Call) -> Any:
+        name, body = word(call), await call.json()
+        ref, reason = str(body.get("ref", "")), str(body.get("reason", ""))
+        item = await self._publisher.remove(call.owner, name, ref, reason)
+        return {"name": name, "n": item.index, "message": cids.show(item.message),
+                "reason": reason}  # fmt: skip
+
+    async def _drop(self, call: Call) -> Any:
+        row = self._find(call)
+        if row.urls:
+            raise Usage(f"{row.name} is followed", next=f"willcall archive unfollow {row.name}")
+        await self._publisher.drop(call.owner, row.name)
+        return {"name": row.name}
+
+    async def _add(self, call: Call) -> Any:
+        """Appends messages from an upload, in constant memory; what is known is left out."""
+        name, form = word(call), call.one("format") or "mbox"
+        _, chunks = call.stream(UPLOAD)
+        row = self._core.db.read(lambda tx: library.own(tx, call.owner, name))
+        messages = (
+            framed(chunks, self._core.config.message)
+            if form == FRAMES
+            else split(chunks, self._core.config.message, form)
+        )
+        tally = Tally(size=self._core.db.read(lambda tx: library.log_of(tx, row)).size)
+        async with self._adding:
+            try:
+                await self._take(call.owner, name, messages, tally)
+            except WillcallError as error:
+                if tally.added:
+                    error.text += f" (the {tally.added} messages before are in the archive)"
+                raise
+            finally:
+                self._publisher.serve(name)
+        return {
+            "added": tally.added,
+            "known": tally.known,
+            "broken": tally.broken,
+            "size": tally.size,
+            "which": tally.which,
+        }
+
+    async def _take(
+        self, owner: Owner, name: str, messages: AsyncIterator[bytes], tally: Tally
+    ) -> None:
+        group: list[Plain] = []
+        room = int(GROUP)
+        try:
+            async for content in messages:
+                group.append(self._publisher.sign(owner, content))
+                room -= len(content)
+                if len(group) % PAUSE == 0:
+                    await trio.lowlevel.checkpoint()
+                if len(group) == TOGETHER or room < 0:
+                    full, group, room = group, [], int(GROUP)
+                    await self._publisher.add(owner, name, full, tally)
+        except (Malformed, Usage):
+            # What came before the message that can't be taken is kept, and told.
+            await self._publisher.add(owner, name, group, tally)
+            raise
+        await self._publisher.add(owner, name, group, tally)
+
+
+def document(row: Archive, log: Log | None, origin: str) -> dict[str, Any]:
+    """What `archive show` says."""
+    at = library.place_of(row, origin)
+    url = at.url if row.urls or row.public else None
+    about = None if log is None else library.about_of(log)
+    frontier = None if log is None else Frontier(log.size, log.peaks)
+    return {
+        "name": row.name,
+        "url": url,
+        "link": None if url is None else place.link(url, row.publisher),
+        "vkey": None if about is None else about.vkey,
+        "size": 0 if frontier is None else frontier.size,
+        "root": None if frontier is None else b64encode(frontier.root).decode(),
+        "followed": bool(row.urls),
+        "verified_at": views.time(row.verified),
+        "epoch": row.epoch,
+        "access": None if about is None else about.access,
+        "served": row.public,
+        "posting": None if row.urls else row.posting,
+        "reason": row.reason,
+        "fork": [each.decode("utf-8", "replace") for each in row.fork] or None,
+    }
+
+
+# --- uploads -------------------------------------------------------------------------------
+
+
+async def split(chunks: AsyncIterator[bytes], largest: int, dialect: str) -> AsyncIterator[bytes]:
+    """The messages of an mbox that arrives in pieces.
+
+    Raises:
+        Malformed: it is none; TooLarge: a message is more than the node takes.
+    """
+    if dialect not in mbox.DIALECTS:
+        raise Usage(f"{dialect[:20]!r} is no format", next=", ".join(mbox.DIALECTS))
+    splitter = mbox.Splitter(largest=largest + QUOTES, dialect=dialect)
+    async for chunk in chunks:
+        for message in splitter.feed(chunk):
+            yield message.content
+    for message in splitter.end():
+        yield message.content
+
+
+async def framed(chunks: AsyncIterator[bytes], largest: int) -> AsyncIterator[bytes]:
+    """Messages that arrive one after the other, each behind a line with its length."""
+    buffer = bytearray()
+    size: int | None = None
+    async for chunk in chunks:
+        buffer += chunk
+        while True:
+            if size is None:
+                line, found, _ = bytes(buffer[:16]).partition(b"\n")
+                if not found and len(line) < 16:
+                    break
+                if not found or not line.isdigit():
+                    raise Malformed("a line before a message is no length")
+                size = int(line)
+                if size > largest:
+                    raise TooLarge(
+                        f"a message has at most {largest:,} bytes here, this has {size:,}"
+                    )
+                del buffer[: len(line) + 1]
+            if len(buffer) < size:
+                break
+            yield bytes(buffer[:size])
+            del buffer[:size]
+            size = None
+    if buffer or size is not None:
+        raise Malformed("the last message is cut off")

@@ -1,0 +1,442 @@
+"""Publishing archives: what is added, removed, said of them and signed.
+
+    messages ─▶ signed roots, named by their bytes ─▶ one transaction: blocks, items, the tiles at
+    the edge, the head with its checkpoint ─▶ served once that is durable
+
+A checkpoint is signed over what is in the same transaction, and leaves the node when that is
+durable: so for one size there is one (I15). Imported mail has its owner as author and `created`
+0, so the same bytes are the same message, and importing again adds nothing. Spec: 12.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from node import limits
+from node.archive import append, entry, note, place
+from node.archive.entry import Entry, Removal
+from node.archive.note import Checkpoint
+from node.archive.tree import Frontier
+from node.crypto import keys
+from node.crypto.note import Verifier
+from node.encoding import cid as cids
+from node.encoding.cid import Cid
+from node.errors import Absent, Conflict, Refused, TooLarge
+from node.machines import rows
+from node.machines.rows import Archive, Item, Log, Owner
+from node.mail import scan
+from node.objects import archive as abouts
+from node.objects import message as messages
+from node.objects.archive import About, Previous
+from node.objects.message import Message, Part
+from node.ports import Tables
+from node.services import library
+from node.services.core import Core
+from node.services.shelf import Shelf
+from node.units import Instant, Key
+
+IMPORTED = Instant(0)
+"""What the root of imported mail says of its time."""
+TOLD = 100
+"""Broken messages that are named one by one."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Tally:
+    """What became of messages that were added.
+
+    Attributes:
+        added, known: how many are new, and were here already by their content.
+        broken: how many of either have no author or no date; which: the first of their places.
+        size: entries of the log now.
+    """
+
+    added: int = 0
+    known: int = 0
+    broken: int = 0
+    which: list[int] = field(default_factory=list)
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plain:
+    """A message that is signed and not stored yet.
+
+    Attributes:
+        block: the root; message: its name.
+        parts: the other blocks.
+        date: when it says it was written; 0: it does not.
+        broken: it has no author or no date.
+    """
+
+    message: Cid
+    block: bytes
+    size: int
+    date: Instant
+    broken: bool
+    parts: tuple[tuple[Part, bytes], ...] = ()
+
+
+class Publisher:
+    """Keeps the archives that the node's owners publish."""
+
+    def __init__(self, core: Core, shelf: Shelf) -> None:
+        self._core, self._shelf = core, shelf
+
+    # --- archives --------------------------------------------------------------------------
+
+    async def create(self, owner: Owner, name: str, *, posting: str = "off") -> Archive:
+        """A new, empty archive, served to nobody yet.
+
+        Raises:
+            Malformed: no name for one.
+            Conflict: the owner has one of that name.
+        """
+        place.check_name(name)
+        core = self._core
+        id, seed, now = core.randomness.bytes(16), core.randomness.bytes(32), core.now()
+
+        def work(tx: Tables) -> Archive:
+            _check_new(tx, owner.owner, name)
+            row = Archive(
+                owner=owner.owner, id=id, name=name, publisher=owner.owner, created=now,
+                posting=posting, verified=now,
+            )  # fmt: skip
+            tx.archives.put(row)
+            tx.logs.put(_empty(row, owner, 1, seed, core.config.origin, now))
+            return row
+
+        return await core.db.transact(work)
+
+    async def publish(self, owner: Owner, name: str) -> Archive:
+        """Serves it from now on: an own one, or a followed one as a mirror. Again: the same.
+
+        Raises:
+            Conflict: another owner of this node serves one under that name.
+            Absent: a follower is not through yet.
+        """
+
+        def work(tx: Tables) -> Archive:
+            row = library.find(tx, owner.owner, name)
+            place.check_name(row.name)
+            other = library.public(tx, name)
+            if other is not None and other.id != row.id:
+                raise Conflict(f"this node serves another archive as {name!r}")
+            if tx.logs.get(row.id, row.epoch) is None:
+                raise Absent(f"nothing of {name} is here yet", next=f"willcall archive poll {name}")
+            made: Archive = row.but(public=True)
+            tx.archives.put(made)
+            return made
+
+        row = await self._core.db.transact(work)
+        self._shelf.changed(name)
+        return row
+
+    async def new_epoch(self, owner: Owner, name: str) -> Archive:
+        """A new log under a new key, which names the last head of the one before."""
+        core = self._core
+        seed, now = core.randomness.bytes(32), core.now()
+
+        def work(tx: Tables) -> Archive:
+            row = library.own(tx, owner, name)
+            old = library.log_of(tx, row)
+            before = Previous(
+                epoch=old.epoch, size=old.size, root=Frontier(old.size, old.peaks).root
+            )
+            made: Archive = row.but(epoch=row.epoch + 1, behind=False, reason=None)
+            tx.archives.put(made)
+            tx.logs.put(_empty(made, owner, made.epoch, seed, core.config.origin, now, before))
+            return made
+
+        row = await core.db.transact(work)
+        self._shelf.changed(name)
+        return row
+
+    async def drop(self, owner: Owner, name: str) -> Archive:
+        """Removes an archive, own or followed, with all that only it needs."""
+        row = self._core.db.read(lambda tx: library.find(tx, owner.owner, name))
+        # Out of sight first; then piece by piece, so that a million rows hold up nobody.
+        gone: Archive = row.but(public=False, poll_at=None)
+        await self._core.db.transact(lambda tx: tx.archives.put(gone))
+        self._shelf.changed(name)
+        while await self._core.db.transact(lambda tx: _clear(tx, row)):
+            pass
+        return row
+
+    async def say_where(self) -> None:
+        """Signs again what is said of each own archive, where the node has moved since."""
+        core, now = self._core, self._core.now()
+
+        def work(tx: Tables) -> None:
+            for row in list(tx.archives.scan()):
+                owner, log = tx.owners.get(row.owner), tx.logs.get(row.id, row.epoch)
+                if row.urls or owner is None or log is None:
+                    continue
+                about = library.about_of(log)
+                if about.origins != (core.config.origin,):
+                    said = replace(about, origins=(core.config.origin,), issued=now)
+                    tx.logs.put(log.but(about=abouts.sign(said, owner.signing)))
+
+        await core.db.transact(work)
+
+    # --- messages --------------------------------------------------------------------------
+
+    def sign(self, owner: Owner, content: bytes) -> Plain:
+        """A message of an archive: its author is the owner, its name depends on its bytes alone.
+
+        Raises:
+            TooLarge: more than the node takes.
+        """
+        if len(content) > self._core.config.message:
+            raise TooLarge(
+                f"a message has at most {self._core.config.message:,} bytes here, "
+                f"this has {len(content):,}",
+                next="capacity.message in config.toml raises it, up to 1GiB",
+            )
+        date, whole = scan.dated(content)
+        return plain(owner, content, date or Instant(0), broken=not whole)
+
+    async def add(self, owner: Owner, name: str, found: Sequence[Plain], tally: Tally) -> None:
+        """Appends messages that are not known, in their order, in one transaction.
+
+        Durable when it returns; served with `serve`.
+
+        Raises:
+            Refused: the archive was restored and did not catch up; nothing of these was added.
+            StoreFailed: the same.
+        """
+        large = [
+            (part.cid, data)
+            for each in found
+            for part, data in each.parts
+            if len(data) > limits.SMALL_BLOCK
+        ]
+        async with self._core.files_lock:
+            self._core.keeping.update(name for name, _ in large)
+        try:
+            for part, data in large:
+                await self._core.files.keep(part, data)
+
+            def work(tx: Tables) -> Tally:
+                return _enter(tx, owner, library.own(tx, owner, name), found)
+
+            made = await self._core.db.transact(work)
+        finally:
+            self._core.keeping.subtract(name for name, _ in large)
+            self._core.keeping += Counter()
+        tally.added += made.added
+        tally.known += made.known
+        tally.broken += made.broken
+        tally.which += made.which[: TOLD - len(tally.which)]
+        tally.size = made.size
+
+    def serve(self, name: str) -> None:
+        """What was added, and is durable, is served from now on."""
+        self._shelf.changed(name)
+
+    async def remove(self, owner: Owner, name: str, ref: str, reason: str) -> Item:
+        """Erases a message's bytes; the log says so, and why.
+
+        Raises:
+            Absent: there is no such message; Conflict: it is removed already.
+            Malformed: no reason.
+        """
+        now = self._core.now()
+
+        def work(tx: Tables) -> Item:
+            row = library.own(tx, owner, name)
+            item = library.item_of(tx, row, ref)
+            if item.state == "removed":
+                raise Conflict(f"message {item.index} of {name} is removed already")
+            said = Removal(index=item.index, message=item.message, reason=reason, at=now)
+            block = entry.encode(said)
+            entry.decode(block)  # the reason comes from a person
+            append_to(tx, row, library.log_of(tx, row), [block])
+            return erase(tx, item)
+
+        item = await self._core.db.transact(work)
+        self._shelf.changed(name)
+        return item
+
+
+def plain(owner: Owner, content: bytes, date: Instant, *, broken: bool = False) -> Plain:
+    """Content as a signed message that anybody can read."""
+    parts: list[tuple[Part, bytes]] = []
+    body: bytes | None = content
+    if not messages.fits_body(len(content), messages.PLAIN):
+        body = None
+        for at in range(0, len(content), limits.PART):
+            data = content[at : at + limits.PART]
+            parts.append((Part(cid=cids.of_raw(data), size=len(data)), data))
+    root = Message(
+        author=owner.owner,
+        created=IMPORTED,
+        size=len(content),
+        cipher=messages.PLAIN,
+        body=body,
+        parts=tuple(part for part, _ in parts),
+    )
+    block = messages.KIND.sign(root, owner.signing)
+    return Plain(
+        message=cids.of_object(block),
+        block=block,
+        size=len(content),
+        date=date,
+        broken=broken,
+        parts=tuple(parts),
+    )
+
+
+# --- inside a transaction ------------------------------------------------------------------
+
+
+def _check_new(tx: Tables, owner: Key, name: str) -> None:
+    if tx.archives.called("named", owner + library.cids_digest(name)) is not None:
+        raise Conflict(
+            f"there is an archive {name!r} already; nothing was changed",
+            next=f"willcall archive show {name}",
+        )
+
+
+def _empty(
+    row: Archive,
+    owner: Owner,
+    epoch: int,
+    seed: bytes,
+    origin: str,
+    now: Instant,
+    previous: Previous | None = None,
+) -> Log:
+    """A log without entries, its checkpoint, and what its owner says of it."""
+    line = f"{origin}/archives/{row.name}/{epoch}"
+    key = keys.public(seed)
+    about = About(
+        owner=owner.owner,
+        name=row.name,
+        epoch=epoch,
+        vkey=str(Verifier(name=line, key=key)),
+        origins=(origin,),
+        access=abouts.PUBLIC,
+        issued=now,
+        previous=previous,
+    )
+    log = Log(
+        archive=row.id,
+        epoch=epoch,
+        origin=line,
+        key=key,
+        signing=seed,
+        about=abouts.sign(about, owner.signing),
+    )
+    return _signed(log, Frontier())
+
+
+def _signed(log: Log, frontier: Frontier) -> Log:
+    said = Checkpoint(origin=log.origin, size=frontier.size, root=frontier.root)
+    made: Log = log.but(size=frontier.size, peaks=frontier.peaks, note=note.sign(said, log.signing))
+    return made
+
+
+def append_to(tx: Tables, row: Archive, log: Log, blocks: Sequence[bytes]) -> Log:
+    """A log with more entries: tiles at its edge, and the signed head.
+
+    Raises:
+        Refused: this archive was restored from a backup: it may have signed more than it knows.
+    """
+    if row.behind:
+        raise Refused(
+            f"{row.name} was restored from a backup, and may have published more since; "
+            "signing now could rewrite its history",
+            reason="behind",
+            next=f"willcall archive poll {row.name} --from URL   (a mirror), or "
+            f"willcall archive publish {row.name} --new-epoch",
+        )
+    made = grow_tiles(tx, log, Frontier(log.size, log.peaks), blocks)
+    log = _signed(log, made)
+    tx.logs.put(log)
+    return log
+
+
+def grow_tiles(tx: Tables, log: Log, frontier: Frontier, blocks: Sequence[bytes]) -> Frontier:
+    """Writes the tiles of a log that grows; its right edge then."""
+    grown = append.grow(frontier, blocks, library.tiles_of(tx, log))
+    for level, index, data in grown.tiles:
+        at = 0 if level is None else level + 1
+        tile = rows.Tile(archive=log.archive, epoch=log.epoch, row=at, index=index, data=data)
+        tx.tiles.put(tile)
+    return grown.frontier
+
+
+def _enter(tx: Tables, owner: Owner, row: Archive, found: Sequence[Plain]) -> Tally:
+    """Appends those that are not known."""
+    log, tally, blocks = library.log_of(tx, row), Tally(), list[bytes]()
+    for each in found:
+        item = tx.items.get(each.message, row.id)
+        if item is not None:
+            tally.known += 1
+        else:
+            item = Item(
+                archive=row.id,
+                message=each.message,
+                epoch=log.epoch,
+                index=log.size + len(blocks),
+                size=each.size,
+                date=each.date,
+                parts=tuple(part.cid for part, _ in each.parts),
+            )
+            _put(tx, owner.owner, item, each)
+            made = Entry(message=each.message, size=each.size, date=each.date)
+            blocks.append(entry.encode(made))
+            tally.added += 1
+        if each.broken:
+            tally.broken += 1
+            tally.which.append(item.index)
+    tally.size = append_to(tx, row, log, blocks).size if blocks else log.size
+    return tally
+
+
+def _put(tx: Tables, author: Key, item: Item, found: Plain) -> None:
+    tx.items.insert(item)
+    for part, data in found.parts:
+        small = data if len(data) <= limits.SMALL_BLOCK else None
+        tx.blocks.add(part.cid, part.size, small, author=author, message=item.message)
+    tx.blocks.add(item.message, len(found.block), found.block, author=author, message=item.message)
+
+
+def erase(tx: Tables, item: Item) -> Item:
+    """The bytes of a message go; its row says that they were removed."""
+    if item.state == "here":
+        for name in (*item.parts, item.message):
+            tx.blocks.drop(name)
+    made: Item = item.but(state="removed", parts=())
+    tx.items.put(made)
+    return made
+
+
+def _clear(tx: Tables, row: Archive) -> bool:
+    """Removes some of what an archive holds, its newest bundle first; False: it is all gone."""
+    for log in tx.logs.scan(row.id):
+        for tile in tx.tiles.scan(row.id, log.epoch, 0, reverse=True):
+            for raw in entry.pieces(tile.data):
+                _clear_item(tx, row, entry.decode(raw))
+            tx.tiles.delete(tile)
+            return True
+        for tile in list(tx.tiles.scan(row.id, log.epoch)):
+            tx.tiles.delete(tile)
+        tx.logs.delete(log)
+        return True
+    tx.archives.delete(row)
+    return False
+
+
+def _clear_item(tx: Tables, row: Archive, found: entry.AnyEntry) -> None:
+    message = found.message if isinstance(found, Entry) else None
+    item = None if message is None else tx.items.get(message, row.id)
+    if item is None:
+        return
+    if item.state == "here":
+        for name in (*item.parts, item.message):
+            tx.blocks.drop(name)
+    for name in (*item.parts, item.message):
+        tx.blocks.forget(name)
+    tx.items.delete(item)

@@ -1,0 +1,200 @@
+"""Archives as anybody can read them over HTTP: C2SP tlog-tiles, and blocks by CID.
+
+    /archives/NAME[/EPOCH]/about        who publishes it, signed        five minutes
+    /archives/NAME[/EPOCH]/checkpoint   the signed head of the log      ten seconds
+    /archives/NAME[/EPOCH]/tile/…       tiles and entry bundles         for ever
+    /ipfs/CID                           a block: raw, or a CAR          a week: removal gets around
+
+Everything has a strong entity tag. A head is kept in memory once it is durable, so a poll that
+finds nothing new reads nothing from the disk; it can't tell what a power cut would take back.
+Spec: 12.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from hashlib import sha256
+from urllib.parse import parse_qs
+
+from node.archive import append, tile
+from node.encoding import car, cid
+from node.encoding.cid import Cid
+from node.errors import Absent, Gone, Malformed
+from node.machines.rows import Log
+from node.objects import message
+from node.ports import CARV1, DAG_CBOR, RAW, Request, Response, Tables
+from node.services import library
+from node.services.core import Core
+from node.services.library import Library
+
+TEXT = "text/plain; charset=utf-8"
+TILE = "application/octet-stream"
+Pages = Callable[[Request, str], Awaitable[Response | None]]
+"""What answers for people: given the request and its path; None: it has no such page."""
+
+_SHORT = "public, max-age=10"
+_MINUTES = "public, max-age=300"
+_WEEK = "public, max-age=604800"
+_EVER = "public, max-age=31536000, immutable"
+_ANYONE = ("Access-Control-Allow-Origin", "*")
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What is served of a log: durable, all of it."""
+
+    log: Log
+    etag: str
+    about_etag: str
+
+
+class Shelf:
+    """Answers for the archives that this node serves.
+
+    Attributes:
+        pages: for people and feed readers.
+    """
+
+    def __init__(self, core: Core) -> None:
+        self._core, self._library = core, Library(core)
+        self._heads: dict[tuple[str, str], Head] = {}
+        self.pages: Pages | None = None
+
+    def changed(self, name: str) -> None:
+        """An archive of that name has another head, durable by now, or is served no more."""
+        for key in [key for key in self._heads if key[0] == name]:
+            del self._heads[key]
+
+    async def answer(self, request: Request) -> Response:
+        """A page under `/archives/`.
+
+        Raises:
+            Absent: there is no such thing.
+        """
+        path = request.path.partition("?")[0].removeprefix("/archives/")
+        name, _, rest = path.partition("/")
+        epoch, slash, last = rest.partition("/")
+        if not (slash and epoch.isascii() and epoch.isdigit()):
+            epoch, last = "", rest
+        if last == "checkpoint":
+            head = await self._head(name, epoch)
+            return answered(request, head.log.note, TEXT, _SHORT, head.etag)
+        if last == "about":
+            head = await self._head(name, epoch)
+            return answered(request, head.log.about, DAG_CBOR, _MINUTES, head.about_etag)
+        if last.startswith("tile/"):
+            return await self._tile(request, await self._head(name, epoch), last)
+        found = None if self.pages is None else await self.pages(request, path)
+        if found is None:
+            raise Absent("there is no such page", reason="no-such-page")
+        return found
+
+    async def _head(self, name: str, epoch: str) -> Head:
+        found = self._heads.get((name, epoch))
+        if found is None:
+            if epoch.startswith("0") or len(epoch) > 9:
+                raise _unknown(name)
+            self._core.db.read(lambda tx: _load(tx, name, epoch))
+            # Once more, now with what was read on the disk: a head must never be taken back.
+            found = await self._core.db.transact(lambda tx: _load(tx, name, epoch))
+            self._heads[name, epoch] = found
+        return found
+
+    async def _tile(self, request: Request, head: Head, path: str) -> Response:
+        try:
+            wanted = tile.parse(path)
+        except Malformed as error:
+            raise Absent(error.text) from error
+        if not tile.has(wanted, head.log.size):
+            raise Absent("this log is not that large")
+        stored = self._core.db.read(
+            lambda tx: library.tiles_of(tx, head.log)(wanted.level, wanted.index)
+        )
+        data = append.cut(wanted, stored)
+        return answered(request, data, TILE, _EVER, tag(data))
+
+    async def block(self, request: Request) -> Response:
+        """A block under `/ipfs/`: raw unless a CAR is asked for.
+
+        Raises:
+            Gone: its message was removed; Absent: there is no such block for everybody.
+        """
+        path, _, query = request.path.partition("?")
+        try:
+            name = cid.parse(path.removeprefix("/ipfs/"))
+        except Malformed as error:
+            raise Absent("there is no such block") from error
+        found, gone = self._core.db.read(
+            lambda tx: (library.serves(tx, name), library.was_served(tx, name))
+        )
+        if not found:
+            raise Gone("this message was removed") if gone else Absent("there is no such block")
+        if _wants_car(request, query):
+            return await self._car(request, name, query)
+        headers = (("X-Ipfs-Path", f"/ipfs/{cid.show(name)}"),)
+        kept = f'"{cid.show(name)}"'
+        if request.if_none_match == kept:
+            return answered(request, b"", RAW, _WEEK, kept, headers)
+        data = await self._library.block(name)
+        return answered(request, data, RAW, _WEEK, kept, headers)
+
+    async def _car(self, request: Request, name: Cid, query: str) -> Response:
+        kept = f'"{cid.show(name)}.car"'
+        if request.if_none_match == kept:
+            return answered(request, b"", CARV1, _WEEK, kept)
+        root = await self._library.block(name)
+        blocks = [(name, root)]
+        whole = "dag-scope=block" not in query and cid.is_object(name)
+        for part in message.KIND.decode(root).claim.parts if whole else ():
+            blocks.append((part.cid, await self._library.block(part.cid)))
+        return answered(request, _rooted(blocks), f"{CARV1}; version=1", _WEEK, kept)
+
+
+def _rooted(blocks: list[tuple[Cid, bytes]]) -> bytes:
+    """A CAR with one root, the block that was asked for, as the trustless gateway has it."""
+    return car.write(blocks[:1], blocks[1:])
+
+
+def _wants_car(request: Request, query: str) -> bool:
+    asked = parse_qs(query).get("format", [""])[-1]
+    return asked == "car" or (not asked and CARV1 in request.accept)
+
+
+def _load(tx: Tables, name: str, epoch: str) -> Head:
+    row = library.public(tx, name)
+    if row is None:
+        raise _unknown(name)
+    log = library.log_of(tx, row, int(epoch) if epoch else None)
+    if not log.note:
+        raise _unknown(name)
+    return Head(log, tag(log.note), tag(log.about))
+
+
+def _unknown(name: str) -> Absent:
+    return Absent(f"there is no archive {name[:64]!r} here", reason="no-archive")
+
+
+def tag(data: bytes) -> str:
+    """A strong entity tag."""
+    return f'"{sha256(data).hexdigest()[:32]}"'
+
+
+def answered(
+    request: Request,
+    data: bytes,
+    kind: str,
+    lifetime: str,
+    etag: str,
+    headers: tuple[tuple[str, str], ...] = (),
+) -> Response:
+    """The bytes, or 304 where they are there already."""
+    fields = (("ETag", etag), ("Cache-Control", lifetime), _ANYONE, *headers)
+    if request.if_none_match and matches(request.if_none_match, etag):
+        return Response(status=304, headers=fields)
+    return Response(status=200, body=data, content_type=kind, headers=fields)
+
+
+def matches(asked: str, etag: str) -> bool:
+    """Whether If-None-Match names this tag; weak ones too, as RFC 9110 §13.1.2 compares them."""
+    if asked in (etag, "*"):
+        return True
+    return any(each.strip().removeprefix("W/") == etag for each in asked.split(","))

@@ -1,0 +1,217 @@
+"""Archives by the command line, over real HTTP, read by a verifier that shares nothing with us."""
+
+import contextlib
+import hashlib
+import http.client
+import mailbox
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.archive import independent
+from tests.e2e.conftest import Make
+from tests.e2e.homes import Home
+from tests.services.shelves import letter
+
+SHOWN = {"name", "url", "link", "vkey", "size", "root", "followed", "verified_at"}
+
+
+class Web:
+    """One connection to a node, as any client makes it."""
+
+    def __init__(self, listen: str) -> None:
+        host, _, port = listen.rpartition(":")
+        self._line = http.client.HTTPConnection(host, int(port), timeout=30)
+        self.requests = 0
+
+    def close(self) -> None:
+        self._line.close()
+
+    def ask(self, path: str, **headers: str) -> tuple[int, bytes, dict[str, str]]:
+        self.requests += 1
+        fields = {name.replace("_", "-"): value for name, value in headers.items()}
+        self._line.request("GET", path, headers=fields)
+        answer = self._line.getresponse()
+        body = answer.read()
+        return answer.status, body, {k.lower(): v for k, v in answer.getheaders()}
+
+    def get(self, path: str) -> bytes:
+        status, body, _ = self.ask(path)
+        assert status == 200, (status, path)
+        return body
+
+
+@pytest.fixture
+def visit() -> Iterator[Callable[[Home], Web]]:
+    """Connections to nodes, closed in the end."""
+    with contextlib.ExitStack() as stack:
+        yield lambda home: stack.enter_context(contextlib.closing(Web(home.listen)))
+
+
+Visit = Callable[[Home], Web]
+
+
+def mbox(contents: list[bytes]) -> bytes:
+    return b"".join(b"From x Thu Jan  2 12:00:00 2020\n" + each + b"\n" for each in contents)
+
+
+def publish(home: Home, name: str, contents: list[bytes]) -> Any:
+    """An archive in three commands."""
+    home.json("archive", "create", name)
+    added = home.json("archive", "add", name, "-", data=mbox(contents))
+    assert added == {"added": len(contents), "known": 0, "broken": 0, "size": len(contents)}
+    return home.json("archive", "publish", name)
+
+
+@pytest.mark.corpus
+def test_a_real_list(make: Make, corpus: Path, visit: Visit) -> None:
+    """2,020 messages: published, verified, exported, every byte as in the file."""
+    path = corpus / "list-archive" / "linux-watchdog-2020.mbox"
+    home = make("anna")
+    home.start()
+    empty = home.json("archive", "create", "dog")
+    assert empty.keys() >= SHOWN
+    assert (empty["size"], empty["url"], empty["followed"]) == (0, None, False)
+    added = home.json("archive", "add", "dog", str(path))
+    assert added == {"added": 2020, "known": 0, "broken": 0, "size": 2020}
+    row = home.json("archive", "publish", "dog")
+    assert row["url"] == f"http://{home.listen}/archives/dog/"
+    again = home.json("archive", "add", "dog", str(path))
+    assert again == {"added": 0, "known": 2020, "broken": 0, "size": 2020}
+    web = visit(home)
+    found = independent.verify(web.get, "/archives/dog/")
+    assert found.size == 2020
+    wanted = _of_index(path)
+    assert [len(each) for each in found.contents.values()] == [size for _, size in wanted]
+    hashes = [hashlib.sha256(each).hexdigest() for each in found.contents.values()]
+    assert hashes == [digest for digest, _ in wanted]
+    row = home.json("archive", "show", "dog")
+    assert independent.checkpoint(web.get("/archives/dog/checkpoint"), row["vkey"])[0] == 2020
+
+
+def _of_index(path: Path) -> list[tuple[str, int]]:
+    """Hash and size of each message, as whoever made the corpus counted them."""
+    lines = path.with_suffix(".index.tsv").read_text().splitlines()[1:]
+    return [(line.split("\t")[3], int(line.split("\t")[2])) for line in lines]
+
+
+def test_three_commands(make: Make, folder: Path, visit: Visit) -> None:
+    home = make("anna")
+    home.start()
+    contents = [letter(n) for n in range(300)]
+    row = publish(home, "cats", contents)
+    assert home.json("archive", "list") == [row]
+    rows = home.json("archive", "list", "cats", "--limit", "2")
+    assert [each["n"] for each in rows] == [298, 299]
+    assert [each["subject"] for each in rows] == ["number 298", "number 299"]
+    before = home.json("archive", "list", "cats", "--limit", "2", "--before", "298")
+    assert [each["n"] for each in before] == [296, 297]
+    assert home.run("archive", "read", "cats", "7", "--raw").out == letter(7)
+    assert (
+        home.json("archive", "read", "cats", rows[0]["message"][-8:])["text"].strip() == "text 298"
+    )
+    web = visit(home)
+    _, _, headers = web.ask("/archives/cats/checkpoint")
+    status, body, _ = web.ask("/archives/cats/checkpoint", If_None_Match=headers["etag"])
+    assert (status, body) == (304, b"")
+    gone = home.json("archive", "remove", "cats", "7", "--reason", "asked for")
+    assert gone["n"] == 7
+    assert home.json("archive", "show", "cats")["size"] == 301
+    found = independent.verify(web.get, "/archives/cats/")
+    assert (found.size, len(found.contents)) == (301, 299)
+    assert home.refuses(66, "archive", "read", "cats", "7")["error"] == "removed"
+    site = folder / "www"
+    wrote = home.json("archive", "export", "cats", "--static", str(site))
+    assert wrote["files"] == wrote["written"]
+    again = home.json("archive", "export", "cats", "--static", str(site))
+    assert (again["written"], again["removed"]) == (0, 0)
+    home.json("archive", "remove", "cats", "8", "--reason", "asked for too")
+    third = home.json("archive", "export", "cats", "--static", str(site))
+    assert third["removed"] == 1
+    files = independent.verify(lambda path: (site / path[1:]).read_bytes(), "/archives/cats/")
+    assert (files.size, len(files.contents)) == (302, 298)
+    home.json("archive", "drop", "cats")
+    assert home.json("archive", "list") == []
+    assert web.ask("/archives/cats/checkpoint")[0] == 404
+
+
+def test_all_forms(make: Make, folder: Path) -> None:
+    home = make("anna")
+    home.start()
+    home.json("archive", "create", "cats")
+
+    def add(*words: str, data: bytes = b"") -> Any:
+        return home.json("archive", "add", "cats", *words, data=data)
+
+    quoted = b"From: a\nDate: Thu, 2 Jan 2020 12:00:00 +0000\n\nFrom here on\n>From there\n"
+    rd = b"From mboxrd@z Thu Jan  2 12:00:29 2020\n" + quoted.replace(
+        b"\n>From", b"\n>>From"
+    ).replace(b"\n\nFrom", b"\n\n>From")
+    assert add("-", data=rd + b"\n")["added"] == 1
+    assert home.run("archive", "read", "cats", "0", "--raw").out == quoted
+    o = b"From x Thu Jan  2 12:00:29 2020\n" + quoted.replace(b"\n\nFrom", b"\n\n>From") + b"\n"
+    assert add("-", "--format", "mboxo", data=o)["added"] == 1
+    assert home.run("archive", "read", "cats", "1", "--raw").out == quoted.replace(b"\n>F", b"\nF")
+    cl2 = b"From x\nContent-Length: %d\n" % len(quoted.partition(b"\n\n")[2]) + quoted
+    assert add("-", data=(cl2 + b"\n") * 2)["added"] == 1
+    assert home.run("archive", "read", "cats", "2", "--raw").out == cl2.partition(b"\n")[2]
+    box = mailbox.Maildir(folder / "Maildir", create=True)
+    for number in range(5):
+        box.add(letter(number))
+    made = add(str(folder / "Maildir"))
+    assert (made["added"], made["size"]) == (5, 8)
+    one = folder / "one.eml"
+    one.write_bytes(letter(3))
+    assert add(str(one))["known"] == 1
+    broken = b"\0\x80 no field\r\rat all"
+    made = add("-", "--format", "message", data=broken)
+    assert (made["added"], made["broken"]) == (1, 1)
+    assert home.run("archive", "read", "cats", "8", "--raw").out == broken
+    told = home.run("archive", "add", "cats", "-", "--format", "message", data=broken)
+    assert "number 8" in told.err
+    assert add("-", data=b"")["added"] == 0
+
+
+def test_what_is_refused(make: Make, folder: Path) -> None:
+    home = make("anna")
+    home.start()
+    home.json("archive", "create", "cats")
+    before = home.json("archive", "show", "cats")
+    assert home.refuses(73, "archive", "create", "cats")["error"] == "exists"
+    home.refuses(65, "archive", "create", "no/such")
+    home.refuses(67, "archive", "add", "dogs", "-", data=mbox([letter(1)]))
+    home.refuses(66, "archive", "add", "cats", str(folder / "nothing"))
+    home.refuses(65, "archive", "add", "cats", str(folder))
+    home.refuses(65, "archive", "add", "cats", "-", data=b"no separator,\nno field\n" * 9)
+    no_box = folder / "old.mbox"
+    no_box.write_bytes(letter(1) * 3)
+    home.refuses(65, "archive", "add", "cats", str(no_box))
+    home.refuses(65, "archive", "add", "cats", "-", "--format", "mboxrd", data=letter(1))
+    home.refuses(64, "archive", "add", "cats", "-", "--format", "zip", data=b"x")
+    home.refuses(64, "archive", "remove", "cats", "1")
+    home.refuses(66, "archive", "remove", "cats", "1", "--reason", "never there")
+    home.refuses(67, "archive", "show", "dogs")
+    assert home.json("archive", "show", "cats") == before
+    huge = mbox([letter(1), b"Subject: huge\n\n" + bytes(66 << 20)])
+    assert home.refuses(65, "archive", "add", "cats", "-", data=huge)["error"] == "too-large"
+    # What came before is kept, and said; another run goes on from there.
+    assert home.json("archive", "add", "cats", "-", data=mbox([letter(1)])) == {
+        "added": 0, "known": 1, "broken": 0, "size": 1,
+    }  # fmt: skip
+
+
+def test_a_large_mbox_in_constant_memory(make: Make) -> None:
+    home = make("anna")
+    home.start()
+    home.json("archive", "create", "cats")
+    body = b"x" * 99 + b"\n"
+    contents = [letter(n) + body * 400 for n in range(1200)]
+    peak = home.peak()
+    made = home.json("archive", "add", "cats", "-", data=mbox(contents), deadline=120)
+    assert made["added"] == 1200
+    assert home.peak() - peak < 40 << 20
+    home.kill()
+    home.start()
+    assert home.json("archive", "show", "cats")["size"] == 1200
