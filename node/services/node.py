@@ -26,6 +26,7 @@ from node.services.backup import Backups, Kept
 from node.services.calls import Calls
 from node.services.core import LONGEST_SLEEP, Bell, Core, Tally, silent
 from node.services.deliver import Deliverer
+from node.services.desk import Desk
 from node.services.directory import Directory
 from node.services.find import Finder
 from node.services.greet import Greeter
@@ -37,7 +38,6 @@ from node.services.publish import Publisher
 from node.services.search import Search
 from node.services.seek import Seeker, Teller
 from node.services.serve import Serving
-from node.services.shelf import Shelf
 from node.services.submit import Submission
 from node.services.sweep import EVERY, Sweeper
 from node.services.switch import Switch
@@ -60,7 +60,7 @@ class Node:
     seeker: Seeker
     teller: Teller
     search: Search | None
-    shelf: Shelf
+    desk: Desk
     publisher: Publisher
 
     async def start(self) -> None:
@@ -150,8 +150,8 @@ def make(
     calls, admission = Calls(switch), Admission(core)
     greeter = Greeter(core, calls)
     serving = Serving(core)
-    directory, shelf = Directory(core, calls), Shelf(core)
-    peers = Peers(core, admission, Hearing(core), Introductions(core), serving, directory, shelf)
+    directory, desk = Directory(core, calls), Desk(core)
+    peers = Peers(core, admission, Hearing(core), Introductions(core), serving, directory, desk)
     switch.app = peers
     return Node(
         core=core,
@@ -166,6 +166,6 @@ def make(
         seeker=Seeker(core, calls),
         search=None if found_by is None else Search(core, *found_by),
         teller=Teller(core, calls, look_every),
-        shelf=shelf,
-        publisher=Publisher(core, shelf),
+        desk=desk,
+        publisher=Publisher(core, desk),
     )

@@ -19,11 +19,11 @@ from node.ports import CARV1, DAG_CBOR, PROBLEM, RAW, Request, Response
 from node.services import meet, owners, views
 from node.services.admit import Admission
 from node.services.core import Core
+from node.services.desk import Desk
 from node.services.directory import Directory
 from node.services.hear import Hearing
 from node.services.meet import Introductions
 from node.services.serve import Serving
-from node.services.shelf import Shelf
 from node.units import Key
 
 SOFTWARE = "willcall 0.1"
@@ -40,11 +40,11 @@ class Peers:
         introductions: Introductions,
         serving: Serving,
         directory: Directory,
-        shelf: Shelf,
+        desk: Desk,
     ) -> None:
         self._core, self._admission, self._hearing = core, admission, hearing
         self._introductions, self._serving = introductions, serving
-        self._directory, self._shelf = directory, shelf
+        self._directory, self._desk = directory, desk
         self._posts: dict[str, Callable[[Request, str], Awaitable[Response]]] = {
             "/v1/notifications": self._notifications,
             "/v1/receipts": self._receipts,
@@ -75,9 +75,9 @@ class Peers:
     async def _get(self, request: Request) -> Response:
         # First: by far the most are polls of archives.
         if request.path.startswith("/archives/"):
-            return await self._shelf.answer(request)
+            return await self._desk.answer(request)
         if request.path.startswith("/ipfs/"):
-            return await self._shelf.block(request)
+            return await self._desk.block(request)
         path, _, query = request.path.partition("?")
         folder, _, last = path.rpartition("/")
         if folder == "/v1/blocks":

@@ -32,7 +32,7 @@ from node.objects.message import Message, Part
 from node.ports import Tables
 from node.services import library
 from node.services.core import Core
-from node.services.shelf import Shelf
+from node.services.desk import Desk
 from node.units import Instant, Key
 
 IMPORTED = Instant(0)
@@ -80,8 +80,8 @@ class Plain:
 class Publisher:
     """Keeps the archives that the node's owners publish."""
 
-    def __init__(self, core: Core, shelf: Shelf) -> None:
-        self._core, self._shelf = core, shelf
+    def __init__(self, core: Core, desk: Desk) -> None:
+        self._core, self._desk = core, desk
 
     # --- archives --------------------------------------------------------------------------
 
@@ -129,7 +129,7 @@ class Publisher:
             return made
 
         row = await self._core.db.transact(work)
-        self._shelf.changed(name)
+        self._desk.changed(name)
         return row
 
     async def new_epoch(self, owner: Owner, name: str) -> Archive:
@@ -149,7 +149,7 @@ class Publisher:
             return made
 
         row = await core.db.transact(work)
-        self._shelf.changed(name)
+        self._desk.changed(name)
         return row
 
     async def drop(self, owner: Owner, name: str) -> Archive:
@@ -158,7 +158,7 @@ class Publisher:
         # Out of sight first; then piece by piece, so that a million rows hold up nobody.
         gone: Archive = row.but(public=False, poll_at=None)
         await self._core.db.transact(lambda tx: tx.archives.put(gone))
-        self._shelf.changed(name)
+        self._desk.changed(name)
         while await self._core.db.transact(lambda tx: _clear(tx, row)):
             pass
         return row
@@ -232,7 +232,7 @@ class Publisher:
 
     def serve(self, name: str) -> None:
         """What was added, and is durable, is served from now on."""
-        self._shelf.changed(name)
+        self._desk.changed(name)
 
     async def remove(self, owner: Owner, name: str, ref: str, reason: str) -> Item:
         """Erases a message's bytes; the log says so, and why.
@@ -255,7 +255,7 @@ class Publisher:
             return erase(tx, item)
 
         item = await self._core.db.transact(work)
-        self._shelf.changed(name)
+        self._desk.changed(name)
         return item
 
 

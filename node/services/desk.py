@@ -47,7 +47,7 @@ class Head:
     about_etag: str
 
 
-class Shelf:
+class Desk:
     """Answers for the archives that this node serves.
 
     Attributes:
