@@ -58,7 +58,7 @@ def find(tx: Tables, owner: Key, name: str) -> Archive:
     row = tx.archives.called("named", owner + cids_digest(name))
     if row is None:
         raise NoContact(
-            f"there is no archive {name[:64]!r}", reason="no-archive", next="willcall archive list"
+            f"there is no archive {name[:100]!r}", reason="no-archive", next="willcall archive list"
         )
     return row
 
@@ -265,7 +265,7 @@ def item_of(tx: Tables, row: Archive, ref: str) -> Item:
         if len(tails) == 1:
             return tails[0]
     raise Absent(
-        f"{row.name} has no message {ref[:64]!r}", next=f"willcall archive list {row.name}"
+        f"{row.name} has no message {ref[:100]!r}", next=f"willcall archive list {row.name}"
     )
 
 
