@@ -60,6 +60,7 @@ class Rounds:
         self._index, self._clock, self._place = index, clock, place
         self._serve, self._at_once = serve, at_once
         self._busy: set[Hashable] = set()
+        self._failed = False
 
     async def run(self) -> None:
         """Serves whoever is due until cancelled."""
@@ -95,11 +96,22 @@ class Rounds:
 
     async def _one(self, place: Hashable, peers: Sequence[Peer]) -> None:
         try:
+            if self._failed:
+                # What can't be noted is not said either: it would be said again and again.
+                await self._core.db.transact(_try_the_disk)
+                self._failed = False
             await self._serve(peers)
+            # Only now it is known that what came of it was kept, and is not due at once again.
+            await self._core.db.transact(lambda tx: None)
         except StoreFailed as error:
             # Disk full: what was not noted did not leave; the same rows are due in a while.
+            self._failed = True
             self._core.warn(f"{self._name}-pauses", why=error.text)
             await trio.sleep(AGAIN)
         finally:
             self._busy.discard(place)
             self._bell.ring()
+
+
+def _try_the_disk(tx: Tables) -> None:
+    tx.put_node(tx.node())

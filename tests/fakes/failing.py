@@ -2,13 +2,17 @@
 
 from collections.abc import Callable, Generator, Mapping
 
-from node.errors import StoreFailed
+from node.errors import DiskFull, StoreFailed
 from node.ports import FrozenRows
 from node.store.kv import KeyValue, Row
 
 
 def broken_disk() -> StoreFailed:
     return StoreFailed("The disk failed, as the test wanted.")
+
+
+def full_disk() -> StoreFailed:
+    return DiskFull("The disk is full, as the test wanted.")
 
 
 class FailingKv:
@@ -39,6 +43,8 @@ class FailingKv:
         self._error = error
         self.unreadable = 0
         """So many looks at rows fail from now on."""
+        self.full = False
+        """No write finds room."""
 
     def get(self, key: bytes) -> bytes | None:
         return self.inner.get(key)
@@ -53,6 +59,8 @@ class FailingKv:
 
     def write(self, puts: Mapping[bytes, bytes | None]) -> None:
         self.writes += 1
+        if self.full:
+            raise full_disk()
         fails = self._at is not None and self._at <= self.writes < self._at + self._times
         if not fails or self._after:
             self.inner.write(puts)
@@ -65,7 +73,7 @@ class FailingKv:
 
     def heal(self) -> None:
         """No write fails any more."""
-        self._at = None
+        self._at, self.full = None, False
 
     def freeze(self) -> FrozenRows:
         return self.inner.freeze()

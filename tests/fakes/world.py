@@ -30,7 +30,7 @@ from node.store.memory import MemoryFiles, MemoryKv
 from node.store.tables import TableStore
 from node.units import ByteCount, Instant, Key, Millis
 from tests.fakes.audit import Audit
-from tests.fakes.failing import FailingKv
+from tests.fakes.failing import FailingKv, full_disk
 from tests.fakes.ports import FakeClock, FakeRandomness, InlineThreads, noted
 
 T = TypeVar("T")
@@ -52,6 +52,8 @@ class Weather:
     cut: set[tuple[str, str]] = field(default_factory=set)
 
 
+Loss = Callable[[str, str, Request, Unreachable], None]
+"""Sees every call that got no answer: source, destination, call, why."""
 Watcher = Callable[[str, str, Request, Response], None]
 """Sees every answer as it leaves its node: source, destination, call, answer."""
 
@@ -64,10 +66,21 @@ class FakeNet:
         self.weather = Weather()
         self.calls: list[tuple[str, str, str]] = []
         self.watchers: list[Watcher] = []
+        self.losses: list[Loss] = []
         self._nursery = nursery
         self._random = random.Random(seed)
 
     async def carry(
+        self, source: str, endpoint: Endpoint, request: Request, limit: int, deadline: int
+    ) -> Response:
+        try:
+            return await self._carry(source, endpoint, request, limit, deadline)
+        except Unreachable as error:
+            for lost in self.losses:
+                lost(source, endpoint.origin, request, error)
+            raise
+
+    async def _carry(
         self, source: str, endpoint: Endpoint, request: Request, limit: int, deadline: int
     ) -> Response:
         to = endpoint.origin
@@ -170,6 +183,8 @@ class _Files:
 
     async def keep(self, cid: bytes, block: bytes) -> None:
         await self._moment()
+        if self._machine.kv.full:
+            raise full_disk()
         await self._machine.files.keep(cid, block)
 
     async def read(self, cid: bytes) -> bytes:

@@ -31,6 +31,21 @@ async def test_a_disk_that_can_t_be_read_for_a_while_ends_no_task(autojump_clock
         assert any("pauses" in line for line in anna.notes)
 
 
+async def test_a_full_disk_makes_nobody_busy(autojump_clock: object) -> None:
+    """What can't be noted would be said again at once, for as long as the disk is full."""
+    async with world() as w:
+        anna, ben = await w.add("anna"), await w.add("ben")
+        await w.friends(anna, ben)
+        await trio.sleep(60)
+        w.net.calls.clear()
+        ben.kv.full = True
+        message = await anna.send([key_of(ben)], b"hello")
+        await trio.sleep(86_400)
+        assert len(w.net.calls) < 60
+        ben.kv.full = False
+        await until(lambda: anna.state(message, key_of(ben)) == "confirmed", 86_400)
+
+
 async def households(w: World) -> tuple[Machine, Machine, list[Key]]:
     """Anna knows three who live on one node."""
     anna, ben = await w.add("anna"), await w.add("ben")

@@ -11,7 +11,8 @@ from math import inf
 from multiprocessing import get_context
 
 from tests.sim.mutants import planted
-from tests.sim.simulate import NAMES, Plan, Report, simulate
+from tests.sim.report import Plan, Report
+from tests.sim.simulate import simulate
 
 YEAR = 365.0
 
@@ -31,10 +32,10 @@ class Campaign:
     counts: dict[str, int] = field(default_factory=dict)
     broken: list[Report] = field(default_factory=list)
 
-    def add(self, report: Report, plan: Plan) -> None:
+    def add(self, report: Report) -> None:
         """One more run."""
         self.seeds += 1
-        self.node_years += len(NAMES) * (plan.days + plan.calm) / YEAR
+        self.node_years += report.nodes * report.days / YEAR
         for word, count in report.counts.items():
             self.counts[word] = self.counts.get(word, 0) + count
         if report.broken:
@@ -72,7 +73,7 @@ def run(
         return over or (first and bool(made.broken))
 
     for report in _reports(iter(seeds), plan, mutant, enough):
-        made.add(report, plan)
+        made.add(report)
     made.seconds = time.monotonic() - began
     return made
 

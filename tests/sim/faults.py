@@ -6,21 +6,23 @@ world so that everything can heal: clocks come back, cuts are mended.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 import trio
 
 from node.encoding import cid as cids
+from node.errors import StoreFailed
 from node.objects.receipt import RECEIPT, Receipt
 from node.ports import Request, Response
 from node.store.memory import MemoryFiles, MemoryKv
 from tests.fakes.world import Machine, Weather
+from tests.sim.report import DAY, HOUR
 
 if TYPE_CHECKING:
     from tests.sim.simulate import Run
 
-HOUR, DAY = 3600.0, 86_400.0
 OLDEST = 6 * DAY
 """The oldest backup that is put back: the grace leaves eight days to ask again."""
 SIGNATURE = b"csigX@"
@@ -38,10 +40,12 @@ class Faults:
         self.run, self.random = run, run.random
         self.backups: dict[str, tuple[MemoryKv, MemoryFiles, int, float]] = {}
         self.heard: list[tuple[str, Request]] = []
+        self.cuts: Counter[tuple[str, str]] = Counter()
 
     def all(self) -> tuple[Callable[[], Awaitable[None]], ...]:
         """The tasks."""
-        return (self.crash, self.storm, self.cut, self.jump, self.restore, self.steal, self.forge)
+        machines = (self.crash, self.fill, self.restore, self.jump)
+        return (*machines, self.storm, self.cut, self.part, self.steal, self.forge)
 
     def watch(self, source: str, to: str, request: Request, response: Response) -> None:
         """Remembers what was said, for the forger."""
@@ -60,12 +64,12 @@ class Faults:
             name, machine = self._machine()
             if self.random.random() < 0.3:
                 machine.kv.fail_next(after=self.random.random() < 0.5)
-                self.run.say(f"the next write of {name} fails")
+                self.run.say(f"the next write of {name} fails", who=(name,))
             elif machine.node is not None:
                 await self._die(name, machine)
 
     async def _die(self, name: str, machine: Machine) -> None:
-        self.run.say(f"{name} crashes")
+        self.run.say(f"{name} crashes", who=(name,))
         self.run.report.count("crashes")
         await self.run.world.off(machine)
         await self.run.judge.after_a_crash(name, machine)
@@ -73,7 +77,20 @@ class Faults:
         # On a broken disk a node does not start, and says so; here it has been mended.
         machine.kv.heal()
         await self.run.world.back(machine)
-        self.run.say(f"{name} is back")
+        self.run.say(f"{name} is back", who=(name,))
+
+    async def fill(self) -> None:
+        """A disk is full for a while: what is there can be read, and writing resumes by itself."""
+        while await self.run.pause(self.run.plan.full):
+            name, machine = self._machine()
+            if machine.kv.full or machine.node is None:
+                continue
+            self.run.say(f"the disk of {name} is full", who=(name,))
+            self.run.report.count("full disks")
+            machine.kv.full = True
+            await trio.sleep(self.random.choice([60.0, HOUR, 12 * HOUR]))
+            machine.kv.full = False
+            self.run.say(f"the disk of {name} has room again", who=(name,))
 
     async def restore(self) -> None:
         """Backups are made, and an old one is put back after a disk has died."""
@@ -89,23 +106,25 @@ class Faults:
                 await self._put_back(name, machine, old)
 
     async def _back_up(self, name: str, machine: Machine) -> None:
-        await machine.flushed()
+        try:
+            await machine.flushed()
+        except StoreFailed:
+            return  # no backup of a disk that does not write
         memory = machine.now()
         self.backups[name] = (
             machine.disk.copy(), machine.files.copy(), memory, trio.current_time(),
         )  # fmt: skip
-        self.run.say(f"{name} makes a backup")
+        self.run.say(f"{name} makes a backup", who=(name,))
 
     async def _put_back(
         self, name: str, machine: Machine, backup: tuple[MemoryKv, MemoryFiles, int, float]
     ) -> None:
         disk, files, memory, at = backup
-        self.run.say(
-            f"{name} loses its disk; a backup of {(trio.current_time() - at) / DAY:.1f} days"
-        )
+        age = (trio.current_time() - at) / DAY
+        self.run.say(f"{name} loses its disk; back comes one of {age:.1f} days ago", who=(name,))
         self.run.report.count("restores")
         await self.run.world.off(machine)
-        self.run.forget(name, at)
+        self.run.forget(machine, at)
         self.run.restored[name] = machine.now()
         await machine.restore(disk, files, memory)
         await self.run.world.back(machine)
@@ -127,11 +146,12 @@ class Faults:
             self.run.odd.add(name)
             years = self.random.choice([-1, 1]) * 400 * 86_400_000
             machine.clock.step(years)
-            self.run.say(f"the clock of {name} is 400 days {'ahead' if years > 0 else 'behind'}")
+            where = "ahead" if years > 0 else "behind"
+            self.run.say(f"the clock of {name} is 400 days {where}", who=(name,))
             await trio.sleep(self.random.choice([60.0, HOUR, 20 * HOUR]))
             machine.clock.step(-years)
             self.run.odd.discard(name)
-            self.run.say(f"the clock of {name} is right again")
+            self.run.say(f"the clock of {name} is right again", who=(name,))
 
     # --- the network -----------------------------------------------------------------------
 
@@ -156,12 +176,27 @@ class Faults:
         while await self.run.pause(self.run.plan.cuts):
             a, b = self.random.sample([m.origin for m in self.run.machines.values()], 2)
             pairs = {(a, b)} if self.random.random() < 0.5 else {(a, b), (b, a)}
-            word = f"{a} {'and' if len(pairs) == 2 else 'to'} {b}"
-            self.run.world.net.weather.cut |= pairs
-            self.run.say(f"{word}: cut")
-            await trio.sleep(self.random.choice([60.0, HOUR, DAY, 3 * DAY]))
-            self.run.world.net.weather.cut -= pairs
-            self.run.say(f"{word}: mended")
+            who = (self.run.name(a), self.run.name(b))
+            await self._cut(pairs, f" {'and' if len(pairs) == 2 else 'to'} ".join(who), who)
+
+    async def part(self) -> None:
+        """The network falls into two halves."""
+        while await self.run.pause(self.run.plan.cuts // 4):
+            all_of_them = list(self.run.machines.values())
+            here = self.random.sample(all_of_them, self.random.randint(1, len(all_of_them) - 1))
+            there = [m for m in all_of_them if m not in here]
+            pairs = {p for a in here for b in there for p in _both(a.origin, b.origin)}
+            halves = [", ".join(m.name for m in half) for half in (here, there)]
+            await self._cut(pairs, " and ".join(halves), ())
+
+    async def _cut(self, pairs: set[tuple[str, str]], between: str, who: tuple[str, ...]) -> None:
+        self.cuts.update(pairs)
+        self.run.world.net.weather.cut |= pairs
+        self.run.say(f"{between}: cut", who=who)
+        await trio.sleep(self.random.choice([60.0, HOUR, DAY, 3 * DAY]))
+        self.cuts.subtract(pairs)
+        self.run.world.net.weather.cut -= {pair for pair in pairs if not self.cuts[pair]}
+        self.run.say(f"{between}: mended", who=who)
 
     # --- people who mean ill -----------------------------------------------------------------
 
@@ -171,7 +206,7 @@ class Faults:
             if not self.run.letters:
                 continue
             letter = self.random.choice(self.run.letters[-10:])
-            machine = self.run.machines[letter.author]
+            machine = self.run.people[letter.author].machine
             ticket = self.random.choice([None, bytes(16), self.random.randbytes(16)])
             path = f"/v1/blocks/{cids.show(letter.message)}"
             await self._ask(machine, Request(method="GET", path=path, ticket=ticket), (404, 410))
@@ -200,16 +235,16 @@ class Faults:
     async def _invent(self) -> None:
         """A receipt for mail that may never have arrived, signed by nobody we know."""
         letter = self.run.letters[-1]
-        author = self.run.machines[letter.author]
+        author = self.run.people[letter.author]
         said = Receipt(
-            sender=self.run.keys[letter.to[0]],
-            to=self.run.keys[letter.author],
+            sender=self.run.people[letter.to[0]].key,
+            to=author.key,
             messages=(letter.message,),
-            at=author.now(),
+            at=author.machine.now(),
         )
         forged = RECEIPT.sign(said, self.random.randbytes(32))
         request = Request(method="POST", path="/v1/receipts", body=forged)
-        await self._ask(author, request, (200, 422))
+        await self._ask(author.machine, request, (200, 422))
 
     def _at(self, origin: str) -> Machine:
         return next(m for m in self.run.machines.values() if m.origin == origin)
@@ -221,5 +256,9 @@ class Faults:
         answer = await node.peers.answer(request, "127.0.0.99")
         self.run.report.count(f"attacks answered {answer.status}")
         # While its disk fails a node refuses everybody.
-        if answer.status not in (*right, 500, 503):
+        if answer.status not in (*right, 500, 503, 507):
             self.run.judge.broken(f"I7: {request.method} {request.path[:24]} gave {answer.status}")
+
+
+def _both(a: str, b: str) -> tuple[tuple[str, str], tuple[str, str]]:
+    return (a, b), (b, a)

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 from functools import partial
 from typing import TYPE_CHECKING
 
 from node.encoding import cbor
-from node.encoding import cid as cids
 from node.encoding.cid import Cid
+from node.machines import outbox
 from node.machines.rows import Delivery, Mail
 from node.objects import answer
 from node.objects.receipt import RECEIPT, Receipt
 from node.ports import Request, Response, Tables
+from node.services.mailbox import Contents
 from node.services.space import FANOUT
 from node.units import Key
 from tests.fakes.audit import database
 from tests.fakes.world import Machine
+from tests.sim.report import short
 
 if TYPE_CHECKING:
-    from tests.sim.simulate import Letter, Run
+    from tests.sim.report import Letter
+    from tests.sim.simulate import Person, Run
 
 
 class Judge:
@@ -31,10 +35,37 @@ class Judge:
     def __init__(self, run: Run) -> None:
         self.run = run
 
-    def broken(self, text: str) -> None:
+    def broken(self, text: str, *messages: bytes) -> None:
         """A promise was broken."""
-        self.run.say(f"BROKEN {text}")
-        self.run.report.broken.append(text)
+        of = tuple((short(message), "") for message in messages)
+        self.run.say(f"BROKEN {text}", of=of, broke=True)
+        self.run.report.broken.append(" ".join([text, *(name for name, _ in of)]))
+
+    # --- while it goes on ------------------------------------------------------------------
+
+    def accepted(self, person: Person, letter: Letter) -> tuple[Cid, ...]:
+        """I1, I2: when `send` returns, all of it is on the disk. Gives the letter's parts."""
+        disk, message = database(person.machine.disk), letter.message
+        sent = disk.read(lambda tx: tx.sent.get(person.key, message))
+        if sent is None:
+            self.broken(f"I1: {person.name} was told that it is kept:", message)
+            return ()
+        for to in letter.to:
+            key = self.run.people[to].key
+            if disk.read(partial(_delivery, of=(person.key, message, key))) is None:
+                self.broken(f"I2: there is no delivery to {to} of", message)
+        for block in (*sent.parts, message):
+            stored = disk.read(partial(_is_stored, cid=block))
+            if not stored and block not in person.machine.files._blocks:
+                self.broken(f"I1: {person.name} does not hold a block of", message)
+        return sent.parts
+
+    def opened(self, name: str, message: Cid, content: bytes) -> None:
+        """I9: what is shown is what was sent."""
+        letter = self.run.report.letters.get(short(message))
+        right = self.run.lives.unsure if letter is None else {letter.digest}
+        if hashlib.sha256(content).digest() not in right:
+            self.broken(f"I9: {name} reads other bytes in", message)
 
     async def after_a_crash(self, name: str, machine: Machine) -> None:
         """I2: what is on the disk agrees with itself."""
@@ -43,12 +74,9 @@ class Judge:
 
     def watch(self, source: str, to: str, request: Request, response: Response) -> None:
         """I5: what a receipt confirms is on its signer's disk when the receipt leaves."""
-        word = "" if response.status == 200 else f" {response.status}"
-        self.run.say(f"{source} → {to} {request.method} {request.path[:24]}{word}")
         self.run.report.count("calls")
         if request.path == "/v1/receipts":
-            claim = RECEIPT.decode(request.body).claim
-            self._kept(claim)
+            self._kept(RECEIPT.decode(request.body).claim)
         elif request.path == "/v1/notifications" and response.status == 200:
             for each in answer.decode_all(response.body, _count(response.body)):
                 if each.receipt is not None:
@@ -59,13 +87,15 @@ class Judge:
                 self._kept(told.receipt.claim)
 
     def _kept(self, said: Receipt) -> None:
-        name = next(n for n in self.run.keys if self.run.keys[n] == said.sender)
-        if said.at < self.run.restored.get(name, 0):
+        person = next(p for p in self.run.people.values() if p.key == said.sender)
+        if said.at < self.run.restored.get(person.machine.name, 0):
             return  # a copy, on its way since before the disk was lost
-        disk = database(self.run.machines[name].disk)
+        disk = database(person.machine.disk)
         for message in said.messages:
             if not disk.read(partial(_is_here, owner=said.sender, message=message)):
-                self.broken(f"I5: {name} confirms {short(message)}, which is not on its disk")
+                self.broken(f"I5: not on the disk of {person.name}, who confirms", message)
+
+    # --- in the end ------------------------------------------------------------------------
 
     async def check(self) -> None:
         for name, machine in self.run.machines.items():
@@ -77,63 +107,62 @@ class Judge:
             self._quiet(name, machine)
         for letter in self.run.letters:
             for to in letter.to:
-                self._delivered(letter, to)
+                await self._delivered(letter, to)
 
     def _quiet(self, name: str, machine: Machine) -> None:
         """I16: nothing is pending but what expired."""
         now = machine.now()
 
-        def pending(tx: Tables) -> list[str]:
+        def pending(tx: Tables) -> list[tuple[str, Cid]]:
             found = [
-                f"delivery of {short(d.message)} is {d.state} ({d.reason})"
+                (f"delivery is {d.state} ({d.reason})", d.message)
                 for d in tx.deliveries.by("until", after=now)
             ]
-            found += [f"{e.kind} of {short(e.message)} is owed" for e in tx.errands.scan()]
+            found += [(f"{e.kind} is owed", e.message) for e in tx.errands.scan()]
             found += [
-                f"pickup of {short(p.message)} is {p.state}"
+                (f"pickup is {p.state}", p.message)
                 for p in tx.pickups.scan()
                 if p.keep_until > now and bytes(p.message) not in self.run.forgotten
             ]
-            return found + ["trash" for _ in tx.trash.scan()]
+            return found + [("trash", t.cid) for t in tx.trash.scan()]
 
-        for each in machine.on.core.db.read(pending):
-            self.broken(f"I16: {name}: {each}")
+        for what, message in machine.on.core.db.read(pending):
+            self.broken(f"I16: {name}: {what}:", message)
 
-    def _delivered(self, letter: Letter, to: str) -> None:
-        author, reader = self.run.machines[letter.author], self.run.machines[to]
-        row = author.on.core.db.read(
-            lambda tx: tx.deliveries.get(
-                self.run.keys[letter.author], letter.message, self.run.keys[to]
-            )
+    async def _delivered(self, letter: Letter, to: str) -> None:
+        author, reader = self.run.people[letter.author], self.run.people[to]
+        row = author.machine.on.core.db.read(
+            lambda tx: tx.deliveries.get(author.key, letter.message, reader.key)
         )
-        what = f"{short(letter.message)} from {letter.author} to {to}"
+        what = f"from {letter.author} to {to}"
         if row is None:
-            self.broken(f"I1: {what} was accepted and is unknown")
+            self.broken(f"I1: {what}, accepted and unknown:", letter.message)
             return
-        here = reader.on.core.db.read(
-            lambda tx: _mails(tx, self.run.keys[to], letter.message, self.run.keys[letter.author])
+        here = reader.machine.on.core.db.read(
+            lambda tx: _mails(tx, reader.key, letter.message, author.key)
         )
         self.run.report.count(row.state)
+        self.run.report.ends.setdefault(short(letter.message), {})[to] = row.state
         self._agree(letter, row, here, what)
+        for mail in here:
+            if mail.state in ("new", "read"):
+                contents = Contents(reader.machine.on.core)
+                content = [piece async for piece in contents.read(mail)]
+                self.opened(to, mail.message, b"".join(content))
 
     def _agree(self, letter: Letter, row: Delivery, here: list[Mail], what: str) -> None:
         arrived = [mail for mail in here if mail.state in ("new", "read", "deleted")]
-        if len(here) > 1:
-            self.broken(f"I4: {what} is shown {len(here)} times")
-        if row.state == "confirmed" and not arrived:
-            self.broken(f"I7: {what} is confirmed and not there")
-        over = row.keep_until <= self.run.machines[letter.author].now()
-        if row.state != "confirmed" and not letter.retracted and not over:
-            self.broken(f"I3: {what} is {row.state}")
-        if row.state == "expired" and not over:
-            self.broken(f"I6: {what} expired early")
-        if row.state == "retracted" and not letter.retracted:
-            self.broken(f"I1: {what} was retracted by nobody")
-
-
-def short(message: bytes) -> str:
-    """How the story calls a message."""
-    return cids.show(Cid(message))[-8:]
+        over = row.keep_until <= self.run.people[letter.author].machine.now()
+        wrong = {
+            f"I4: {what}, shown {len(here)} times:": len(here) > 1,
+            f"I7: {what}, confirmed and not there:": row.state == "confirmed" and not arrived,
+            f"I3: {what}, {row.state}:": outbox.is_open(row) and not over,
+            f"I6: {what}, expired early:": row.state == "expired" and not over,
+            f"I1: {what}, retracted by nobody:": row.state == "retracted" and not letter.retracted,
+        }
+        for text, broken in wrong.items():
+            if broken:
+                self.broken(text, letter.message)
 
 
 def _count(body: bytes) -> int:
@@ -149,6 +178,15 @@ def _mails(tx: Tables, owner: Key, message: Cid, sender: Key) -> list[Mail]:
 def _called(tx: Tables, owner: Key, message: Cid) -> list[Mail]:
     # Not by the alias, which holds one row by its nature: twice is what is looked for.
     return [r for r in tx.mails.by("tail", owner, message[-4:]) if r.message == message]
+
+
+def _delivery(tx: Tables, of: tuple[Key, Cid, Key]) -> Delivery | None:
+    return tx.deliveries.get(*of)
+
+
+def _is_stored(tx: Tables, cid: Cid) -> bool:
+    block = tx.blocks.get(cid)
+    return block is not None and tx.blocks.data(block) is not None
 
 
 def _is_here(tx: Tables, owner: Key, message: Cid) -> bool:

@@ -11,7 +11,7 @@ from math import inf
 
 from tests.sim import campaign
 from tests.sim.mutants import MUTANTS
-from tests.sim.simulate import SHORT, Plan
+from tests.sim.report import SHORT, Plan
 
 ROUND = 20
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.sim import campaign
 from tests.sim.mutants import MUTANTS, planted
-from tests.sim.simulate import SHORT
+from tests.sim.report import SHORT
 
 FRESH = 10_000 + secrets.randbelow(10**9)
 MOST = 12

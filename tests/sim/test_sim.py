@@ -11,7 +11,8 @@ from collections.abc import Callable
 import pytest
 
 from tests.sim import campaign
-from tests.sim.simulate import SHORT, Plan, simulate
+from tests.sim.report import SHORT, Plan
+from tests.sim.simulate import simulate
 
 SECONDS = float(os.environ.get("SIM_SECONDS", "150"))
 YEARS = 20.0
@@ -33,7 +34,7 @@ def test_promises_hold(figure: Callable[[str], None]) -> None:
     figure(f"simulation: {found}")
     figure(f"fresh seeds: {', '.join(map(str, fresh))}")
     for report in found.broken:
-        print(f"--- seed {report.seed}", *report.events[-200:], *report.broken, sep="\n")
+        print(f"--- seed {report.seed}", *map(str, report.events[-200:]), *report.broken, sep="\n")
     assert not found.broken, [report.seed for report in found.broken]
     assert found.counts["confirmed"] > 30 * found.seeds
     # What is not tried is not proved.
