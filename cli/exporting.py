@@ -148,7 +148,7 @@ def _to_mbox(messages: Iterator[Message], path: str, count: _Count) -> None:
     from node.mail import mbox
     from node.units import Instant
 
-    with _new_file(path) as file:
+    with new_file(path) as file:
         for message in messages:
             start = file.tell() if path != "-" else 0
             try:
@@ -177,7 +177,7 @@ def _cut(file: IO[bytes], path: str, start: int) -> None:
 
 
 @contextlib.contextmanager
-def _new_file(path: str) -> Iterator[IO[bytes]]:
+def new_file(path: str) -> Iterator[IO[bytes]]:
     """A file that is there whole, or not at all, and takes the place of none."""
     if path == "-":
         yield sys.stdout.buffer

@@ -15,6 +15,7 @@ from typer.exceptions import Abort, TyperException
 
 from cli import (
     archive,
+    backup,
     completing,
     contact,
     drafts,
@@ -74,6 +75,7 @@ for part in (
     settings,
     service,
     operating,
+    backup,
     helping,
 ):
     part.register(app)

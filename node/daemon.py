@@ -6,7 +6,7 @@ public port; then says ready. Stopping goes the other way round.
 
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from functools import partial
 from importlib import resources
@@ -112,6 +112,23 @@ class Home:
                 f"the mail store of this home is missing: {self.db}; nothing was changed",
                 next="put that folder back, or restore a backup: willcall restore FILE",
             )
+
+    def kept(self) -> Iterator[tuple[str, bytes]]:
+        """The small files that belong into a backup: settings, certificates, letters begun."""
+        for path in [self.config, *sorted(self.folder.glob("*.pem")), *self._drafts()]:
+            try:
+                data = path.read_bytes()
+            except OSError as error:
+                # A letter may be sent just now; for the rest, a backup without it is better than
+                # none, and it is told.
+                journal.warn("backup-misses-a-file", path=path, why=error.strerror)
+                continue
+            yield str(path.relative_to(self.folder)), data
+
+    def _drafts(self) -> list[Path]:
+        folder = self.folder / "drafts"
+        found = [path for path in sorted(folder.glob("*")) if path.name.isdigit()]
+        return [path for path in found if path.stat().st_size < MIB]
 
     def load(self) -> Config:
         """The configuration."""
@@ -283,6 +300,7 @@ async def run(home: Home, ready: Callable[[str], None], *, verbose: bool = False
                     exchange=exchange,
                     config=config,
                     pin=None if tls is None else tls.pin,
+                    kept=home.kept,
                     seeds=_seeds(),
                     note=journal.note,
                     warn=journal.warn,

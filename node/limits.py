@@ -114,6 +114,9 @@ POLLS = 64
 """Polls of one peer in a row: 16,384 deliveries; who has more, or says so for ever, waits."""
 POLLS_PAUSE = Millis(1 * MINUTE)
 """Then it is asked on."""
+BACKUP_VERIFIED = Millis(30 * DAY)
+"""How old what the newest verified backup holds may be before somebody is reminded: a month of mail
+is what most people could bear to lose."""
 SEALING_KEPT = Millis(400 * DAY)
 """Old sealing keys open what was sealed to them: as long as mail may wait."""
 SEALING_KEYS = 4

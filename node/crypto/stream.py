@@ -5,7 +5,7 @@ so that whoever keeps only its public half (every node does) can seal what the 2
 Under that key go pieces of XChaCha20-Poly1305 in libsodium's `secretstream`: each binds its place
 and all before it, and only the last one carries the mark of the end.
 
-Pure but for what libsodium draws itself: the ephemeral key of the box, and the stream's header.
+Pure but for the ephemeral key of the box, which libsodium draws itself.
 Spec: 11; libsodium `crypto_secretstream_xchacha20poly1305`, `crypto_sign_ed25519_pk_to_curve25519`.
 """
 
@@ -66,16 +66,13 @@ class Sealing:
 
     Args:
         key: 32 bytes, never used for another stream.
-
-    Attributes:
-        header: 24 bytes, without which nothing opens; no secret.
+        header: 24 random bytes, without which nothing opens; no secret.
     """
 
-    def __init__(self, key: bytes) -> None:
+    def __init__(self, key: bytes, header: bytes) -> None:
         self._state = bindings.crypto_secretstream_xchacha20poly1305_state()
-        self.header: bytes = bindings.crypto_secretstream_xchacha20poly1305_init_push(
-            self._state, key
-        )
+        # `init_push` would draw the header itself, and then do just this: chance is an argument.
+        bindings.crypto_secretstream_xchacha20poly1305_init_pull(self._state, header, key)
 
     def piece(self, plaintext: bytes, associated: bytes, *, last: bool = False) -> bytes:
         """The next piece, 17 bytes longer. After the last there is no other."""

@@ -6,7 +6,8 @@ first). A bearer token names its owner and opens nothing else: what it may is in
 `exit` and `next`.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any
 from urllib.parse import unquote
 
@@ -16,6 +17,7 @@ from node.asgi import Message, Receive, Scope, Send, header
 from node.encoding import names
 from node.errors import Absent, NoToken, Refused, WillcallError
 from node.localapi.archives import ArchiveCalls
+from node.localapi.backups import BackupCalls
 from node.localapi.call import Answer, Call, Handler
 from node.localapi.contacts import ContactCalls
 from node.localapi.finding import FindingCalls
@@ -55,6 +57,7 @@ class LocalApi:
             MonitorCalls(node, watched or Watched()),
             FindingCalls(node),
             ArchiveCalls(node),
+            BackupCalls(node),
         )
         self._table: dict[str, Handler] = {}
         for part in parts:
@@ -68,8 +71,9 @@ class LocalApi:
         except WillcallError as error:
             await _json(send, error.status, _problem(error))
             return
-        if isinstance(answer, AsyncIterator):
-            await _stream(send, answer)
+        if isinstance(answer, AsyncGenerator):
+            async with aclosing(answer):  # what it holds is let go when the reader leaves
+                await _stream(send, answer)
         elif isinstance(answer, Told):
             await send(_start(answer.status, answer.kind, len(answer.body)))
             await send({"type": "http.response.body", "body": answer.body})
@@ -144,7 +148,7 @@ async def _json(send: Send, status: int, document: Any) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-async def _stream(send: Send, pieces: AsyncIterator[bytes]) -> None:
+async def _stream(send: Send, pieces: AsyncGenerator[bytes, None]) -> None:
     """Bytes of a length not known before; an error before the first piece is still told."""
     try:
         first = await anext(pieces)

@@ -8,7 +8,7 @@ from node.localapi.call import Call, Handler, optional, word
 from node.localapi.rights import MONITOR, OWNER
 from node.machines.rows import Owner, Token
 from node.ports import Tables
-from node.services import devices, meet, owners, views
+from node.services import backup, devices, meet, owners, views
 from node.services.node import Node
 from node.services.views import Views
 
@@ -41,8 +41,12 @@ class OwnerCalls:
         }
 
     async def _status(self, call: Call) -> Any:
-        returned = self._sweeper.space.returned if call.admin else None
-        return self._views.status(call.owner) | {"returned": returned}
+        known: dict[str, Any] = {"returned": None, "backup": None}
+        if call.admin:
+            now, db = self._core.now(), self._core.db
+            known["backup"] = db.read(lambda tx: backup.known(tx, now))
+            known["returned"] = self._sweeper.space.returned
+        return self._views.status(call.owner) | known
 
     async def _quota(self, call: Call) -> Any:
         return self._views.quota(call.owner)

@@ -63,6 +63,10 @@ RIGHTS: Final[dict[str, str]] = {
     "POST archive-publish": NODE,
     "POST archive-remove": NODE,
     "POST archive-drop": NODE,
+    "GET backup": NODE,
+    "GET backups": NODE,
+    "POST unlock": NODE,
+    "POST verified": NODE,
 }
 
 

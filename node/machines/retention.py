@@ -79,3 +79,14 @@ def next_sweep(row: Sent) -> Instant | None:
 def all_over(rows: Iterable[Delivery]) -> bool:
     """Whether nobody may fetch any more."""
     return not any(is_open(row) for row in rows)
+
+
+def backup_overdue(verified: Instant, since: Instant, now: Instant) -> bool:
+    """Whether it is time to make a backup and to verify it.
+
+    Args:
+        verified: the moment that the newest verified backup holds; 0: there is none.
+        since: when there began to be something to lose.
+        now: the clock.
+    """
+    return now - max(verified, since) > limits.BACKUP_VERIFIED

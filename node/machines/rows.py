@@ -33,6 +33,7 @@ class Node(Row, frozen=True, kw_only=True, omit_defaults=True):
         dead: bytes of small blocks deleted since the store was last compacted, about.
         backed_up: the moment that the newest backup holds; verified: the same of the newest one
             that was restored for trial and compared. 0: there is none.
+        backup: the newest one's name, and the key that opens it.
         lost: (memory, start) of the last restore: what happened between is not remembered.
         rival: when a contact last showed a record of ours that we did not make.
         listed: how many records are kept for others.
@@ -48,6 +49,7 @@ class Node(Row, frozen=True, kw_only=True, omit_defaults=True):
     dead: int = 0
     backed_up: Instant = Instant(0)
     verified: Instant = Instant(0)
+    backup: tuple[bytes, bytes] | None = None
     lost: tuple[Instant, Instant] | None = None
     rival: Instant = Instant(0)
     listed: int = 0

@@ -31,6 +31,7 @@ RECORD = 2 * MIB
 """No record is longer: the largest holds one block of 1 MiB."""
 HEADER = 1 * KIB
 """No header is longer: keys, a box, a signature are 400 bytes."""
+ANOTHER = "use another backup"
 
 
 # --- the header -------------------------------------------------------------------------
@@ -96,6 +97,11 @@ def begin(header: bytes) -> bytes:
     return MAGIC + len(header).to_bytes(2, "big") + header
 
 
+def name_of(header: bytes) -> bytes:
+    """What tells one backup from another: SHA-256 of its header."""
+    return hashlib.sha256(header).digest()
+
+
 def read_header(read: Read) -> Signed[Header]:
     """The header, from the beginning of a file.
 
@@ -106,8 +112,13 @@ def read_header(read: Read) -> Signed[Header]:
     if magic != MAGIC:
         if magic.startswith(MAGIC[:16]):
             raise Malformed("this backup was made by a newer willcall", next="use that one")
-        raise Malformed("this is no backup of willcall")
-    return BACKUP.decode(read(int.from_bytes(read(2), "big")))
+        raise Malformed("this is no backup of willcall", next="is it the right file?")
+    try:
+        return BACKUP.decode(read(int.from_bytes(read(2), "big")))
+    except Malformed as error:
+        raise Malformed(
+            f"the head of this backup was changed or cut short: {error.text}", next=ANOTHER
+        ) from error
 
 
 def open_records(read: Read, signed: Signed[Header], seed: bytes) -> "Iterator[Record]":
@@ -123,6 +134,11 @@ def open_records(read: Read, signed: Signed[Header], seed: bytes) -> "Iterator[R
         Unverified: these words don't open it, or it was changed.
         Malformed: while the records are read: it was cut short, or is not of its form.
     """
+    return open_with(read, signed, stream_key(signed, seed))
+
+
+def stream_key(signed: Signed[Header], seed: bytes) -> bytes:
+    """The key of the stream behind a header, out of its box; raises as `open_records`."""
     derived, claim = keys.derive(seed), signed.claim
     mine = (keys.public(derived.signing), keys.public(derived.recovery))
     if mine != (claim.owner, claim.recovery):
@@ -130,10 +146,14 @@ def open_records(read: Read, signed: Signed[Header], seed: bytes) -> "Iterator[R
             "these words are another owner's: this backup opens with those of "
             + names.did(claim.owner),
             reason="other-words",
+            next="use the words that belong to that key",
         )
-    header = signed.verify()
-    opening = Opening(unbox(header.key, derived.recovery), header.stream)
-    return records(_pieces(read, opening, signed.block))
+    return unbox(signed.verify().key, derived.recovery)
+
+
+def open_with(read: Read, signed: Signed[Header], key: bytes) -> "Iterator[Record]":
+    """The records behind a header whose stream's key is known; raises as `open_records`."""
+    return records(_pieces(read, Opening(key, signed.verify().stream), signed.block))
 
 
 def _pieces(read: Read, opening: Opening, header: bytes) -> Iterator[bytes]:
@@ -141,12 +161,18 @@ def _pieces(read: Read, opening: Opening, header: bytes) -> Iterator[bytes]:
     last = False
     while not last:
         sealed = read(PIECE + FRAME)
-        if len(sealed) < FRAME:
-            raise Malformed("this backup was cut short: its end is missing", next="use another")
-        plaintext, last = opening.piece(sealed, header)
+        if not sealed:
+            raise Malformed("this backup was cut short: its end is missing", next=ANOTHER)
+        try:
+            plaintext, last = opening.piece(sealed, header)
+        except Unverified as error:
+            short = " or cut short" if len(sealed) < PIECE + FRAME else ""
+            raise Unverified(
+                f"this backup was changed{short}: {error.text}", next=ANOTHER
+            ) from error
         yield plaintext
     if read(1):
-        raise Malformed("this backup goes on behind its end")
+        raise Malformed("this backup goes on behind its end", next=ANOTHER)
 
 
 # --- records ----------------------------------------------------------------------------

@@ -3,18 +3,21 @@
     flush → freeze the rows → files, rows, large blocks, end → pieces, sealed to the phrase
 
 Frozen rows don't change, and a large block never does; only its removal is held back until a
-while after the last piece. Each look at the rows is short, so nobody waits. Spec: 11.
+while after the last piece. Each look at the rows is short, so nobody waits. The key of the
+newest backup is remembered: it can be tried without the words. Spec: 11.
 """
 
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing, closing
 from dataclasses import dataclass
+from typing import Any
 
 import trio
 
 from node.crypto import stream
 from node.encoding.cid import Cid
 from node.errors import Absent, Damaged, StoreFailed
+from node.machines import retention
 from node.objects import backup
 from node.objects.backup import (
     BACKUP,
@@ -26,10 +29,11 @@ from node.objects.backup import (
     LargeBlock,
     StoredRow,
 )
+from node.objects.signed import Signed
 from node.ports import FrozenTables, Tables
-from node.services import owners
+from node.services import owners, views
 from node.services.core import Core
-from node.units import KIB, MINUTE, Instant, Key, Millis
+from node.units import KIB, MINUTE, Instant, Millis
 
 LOOK = 128 * KIB
 """Rows read at once: about 400, one millisecond."""
@@ -78,34 +82,26 @@ class Backups:
         Raises:
             StoreFailed: it can't be finished; what came is no backup.
         """
-        core = self._core
+        core, size = self._core, 0
         key, made = core.randomness.bytes(stream.KEY), core.now()
-        sealing, size = stream.Sealing(key), 0
         self.failed = None
         try:
             with closing(await self._freeze()) as frozen:
-                header = self._header(key, sealing.header, made)
-                counter, cutter = Counter(), Cutter()
-                head = backup.begin(header)
-                size += len(head)
-                yield head
-                async with aclosing(self._records(frozen, counter)) as records:
-                    async for record in records:
-                        for piece in cutter.add(record):
-                            sealed = sealing.piece(piece, header)
-                            size += len(sealed)
-                            yield sealed
-                            self._hold()
-                sealed = sealing.piece(cutter.rest(), header, last=True)
-                size += len(sealed)
-                yield sealed
+                head = self._header(key, core.randomness.bytes(stream.HEADER), made)
+                counter = Counter()
+                async with aclosing(self._sealed(frozen, counter, key, head)) as pieces:
+                    async for piece in pieces:
+                        size += len(piece)
+                        held = self._hold()
+                        yield piece
+                        self._check_held(held)
         except StoreFailed as error:
             self.failed = error
             raise
         self.last = Made(made=made, size=size, end=counter.end())
-        await core.db.transact(lambda tx: _backed_up(tx, made))
+        await core.db.transact(lambda tx: _backed_up(tx, made, backup.name_of(head.block), key))
 
-    def _header(self, key: bytes, stream_header: bytes, made: Instant) -> bytes:
+    def _header(self, key: bytes, stream_header: bytes, made: Instant) -> Signed[Header]:
         """The header, signed by the first owner, the key in it for that owner's phrase."""
 
         def work(tx: Tables) -> bytes:
@@ -120,7 +116,7 @@ class Backups:
             )
             return BACKUP.sign(header, first.signing)
 
-        return self._core.db.read(work)
+        return BACKUP.decode(self._core.db.read(work))
 
     async def _freeze(self) -> FrozenTables:
         """The rows of now, of which no large block is removed for a while."""
@@ -128,9 +124,26 @@ class Backups:
             self._hold()
             return await self._core.db.freeze()
 
-    def _hold(self) -> None:
+    def _hold(self) -> Millis:
         until = Millis(self._core.clock.steady() + HOLD)
         self._core.files_held = max(self._core.files_held, until)
+        return until
+
+    def _check_held(self, held: Millis) -> None:
+        """Files may be gone after that: a backup without them would not be what it says."""
+        if self._core.clock.steady() > held:
+            raise StoreFailed("The backup was read too slowly.", next="begin again")
+
+    async def _sealed(
+        self, frozen: FrozenTables, counter: Counter, key: bytes, head: Signed[Header]
+    ) -> AsyncGenerator[bytes, None]:
+        sealing, cutter = stream.Sealing(key, head.claim.stream), Cutter()
+        yield backup.begin(head.block)
+        async with aclosing(self._records(frozen, counter)) as records:
+            async for record in records:
+                for piece in cutter.add(record):
+                    yield sealing.piece(piece, head.block)
+        yield sealing.piece(cutter.rest(), head.block, last=True)
 
     async def _records(self, frozen: FrozenTables, counter: Counter) -> AsyncGenerator[bytes, None]:
         for path, data in self._kept():
@@ -168,15 +181,47 @@ def _encoded(rows: Sequence[tuple[bytes, bytes]], counter: Counter) -> bytes:
     return b"".join(made)
 
 
-def _backed_up(tx: Tables, made: Instant) -> None:
+def _backed_up(tx: Tables, made: Instant, name: bytes, key: bytes) -> None:
     node = tx.node()
-    tx.put_node(node.but(backed_up=max(node.backed_up, made)))
+    tx.put_node(node.but(backed_up=max(node.backed_up, made), backup=(name, key)))
 
 
-def verified(tx: Tables, owner: Key, made: Instant) -> bool:
-    """Notes that a backup of this node was restored and compared; False: it is another's."""
-    if tx.owners.get(owner) is None:
-        return False
+def remembered(tx: Tables, header: bytes) -> bytes:
+    """The key of the newest backup, so that it can be tried without the words.
+
+    Args:
+        header: of the file.
+
+    Raises:
+        Absent: this node did not make it, or made another one since.
+    """
+    known = tx.node().backup
+    if known is None or known[0] != backup.name_of(header):
+        raise Absent(
+            "this node has no key to that backup: it keeps the one of its newest only",
+            reason="no-key",
+            next="give the 24 words on standard input",
+        )
+    return known[1]
+
+
+def known(tx: Tables, now: Instant) -> dict[str, Any]:
+    """Of which moments there are backups, and whether it is time for another."""
+    node, first = tx.node(), owners.find(tx, None)
+    return {
+        "made": views.time(node.backed_up),
+        "verified": views.time(node.verified),
+        "overdue": retention.backup_overdue(node.verified, first.created, now),
+    }
+
+
+def verified(tx: Tables, header: Header) -> None:
+    """Notes that a backup of this node was restored for trial, and compared.
+
+    Raises:
+        Absent: it is another node's.
+    """
+    if tx.owners.get(header.owner) is None:
+        raise Absent("that is no backup of this node", reason="other-node")
     node = tx.node()
-    tx.put_node(node.but(verified=max(node.verified, made)))
-    return True
+    tx.put_node(node.but(verified=max(node.verified, header.made)))

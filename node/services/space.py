@@ -78,10 +78,10 @@ class Space:
             more = len(doomed) == AT_ONCE and bool(gone)
 
     async def _remove(self, row: Trash) -> ByteCount | None:
-        """Its bytes; None: a task needs the file just now."""
+        """Its bytes; None: a task, or a backup, needs the file just now."""
         core, freed = self._core, ByteCount(0)
         async with core.files_lock:
-            if core.keeping[row.cid] > 0:
+            if core.keeping[row.cid] > 0 or core.clock.steady() < core.files_held:
                 return None
             block = core.db.read(lambda tx: tx.blocks.get(row.cid))
             if block is None or not block.refs:

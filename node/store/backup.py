@@ -16,6 +16,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
+import trio
+
 from node.encoding import cid as cids
 from node.errors import Absent, Damaged, Malformed, Unverified
 from node.machines import rows
@@ -60,6 +62,7 @@ async def write(
                 if held > BATCH:
                     engine.write(batch)
                     batch, held = {}, 0
+                    await trio.lowlevel.checkpoint()
             case LargeBlock():
                 await _keep(record, files)
                 counter.block(record)
