@@ -70,7 +70,8 @@ def _make(path: str) -> None:
     render.line(f"{render.size(made['size'])}, as of {render.when(made['made'])} UTC: {path}")
     if made["missing"]:
         render.note(f"({made['missing']} damaged files are not in it; the node's log names them)")
-    render.line("It opens with the 24 words of the first owner, and with nothing else.")
+    render.line("It opens with the 24 words of the first owner, and with nothing else:")
+    render.line(made["did"])
     render.hint(f"willcall backup verify {path}")
 
 

@@ -389,6 +389,7 @@ def test_a_trial_that_is_ended_is_cleaned_up(
         writer.write(source.data[:-1])
         writer.flush()
         until(lambda: list(scratch.glob("*/db")))
+
         # A pipe that gives some bytes and then no more hides a signal that came with them.
         def ended() -> bool:
             trial.send_signal(how)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from node.encoding import names
 from node.errors import Malformed
 from node.localapi.call import Call, Handler, optional
 from node.objects import backup
@@ -58,6 +59,7 @@ def _shown(made: backups.Made) -> dict[str, Any]:
     end = made.end
     return {
         "made": views.time(made.made),
+        "did": names.did(made.owner),
         "size": made.size,
         "rows": end.rows,
         "blocks": end.blocks,

@@ -33,7 +33,7 @@ from node.objects.signed import Signed
 from node.ports import FrozenTables, Tables
 from node.services import owners, views
 from node.services.core import Core
-from node.units import KIB, MINUTE, Instant, Millis
+from node.units import KIB, MINUTE, Instant, Key, Millis
 
 LOOK = 128 * KIB
 """Rows read at once: about 400, one millisecond."""
@@ -49,11 +49,13 @@ class Made:
     """A backup that was given out whole.
 
     Attributes:
+        owner: whose words open it.
         made: the moment it holds.
         size: bytes of the whole file.
         end: what is in it.
     """
 
+    owner: Key
     made: Instant
     size: int
     end: End
@@ -98,7 +100,7 @@ class Backups:
         except StoreFailed as error:
             self.failed = error
             raise
-        self.last = Made(made=made, size=size, end=counter.end())
+        self.last = Made(owner=head.claim.owner, made=made, size=size, end=counter.end())
         await core.db.transact(lambda tx: _backed_up(tx, made, backup.name_of(head.block), key))
 
     def _header(self, key: bytes, stream_header: bytes, made: Instant) -> Signed[Header]:

@@ -405,6 +405,69 @@ def check_spellings() -> None:
         assert b64(bytes.fromhex(each["bytes"])) == each["text"]
 
 
+# --- backups --------------------------------------------------------------------------
+
+PIECE, SEAL = 262_144, 17
+
+
+def opened_backup(data: bytes, recovery_seed: bytes) -> list[Any]:
+    """All records of a backup; raises where it is none, or another's."""
+    assert data[:18] == b"willcall backup 1\n"
+    length = int.from_bytes(data[18:20], "big")
+    head, rest = data[20 : 20 + length], data[20 + length :]
+    header = decoded(head)
+    assert header["kind"] == "backup"
+    body = dag_cbor.encode({k: v for k, v in header.items() if k != "sig"})
+    holds(header["owner"], PREFIX + b"backup\0" + body, header["sig"])
+    point, secret = bindings.crypto_sign_seed_keypair(recovery_seed)
+    assert point == header["recovery"]
+    key = bindings.crypto_box_seal_open(
+        header["key"],
+        bindings.crypto_sign_ed25519_pk_to_curve25519(point),
+        bindings.crypto_sign_ed25519_sk_to_curve25519(secret),
+    )
+    state = bindings.crypto_secretstream_xchacha20poly1305_state()
+    bindings.crypto_secretstream_xchacha20poly1305_init_pull(state, header["stream"], key)
+    plain, tags = b"", []
+    for at in range(0, len(rest), PIECE + SEAL):
+        piece, tag = bindings.crypto_secretstream_xchacha20poly1305_pull(
+            state, rest[at : at + PIECE + SEAL], head
+        )
+        plain += piece
+        tags.append(tag)
+    assert tags == [0] * (len(tags) - 1) + [3]
+    records, digest = [], sha256()
+    while plain:
+        size = 4 + int.from_bytes(plain[:4], "big")
+        records.append(decoded(plain[4:size]))
+        if records[-1][0] == "row":
+            digest.update(plain[:size])
+        plain = plain[size:]
+    word, end = records[-1]
+    counted = [record[0] for record in records]
+    assert (word, end["digest"]) == ("end", digest.digest())
+    assert end["rows"] == counted.count("row")
+    assert end["blocks"] == counted.count("block")
+    assert end["missing"] == counted.count("missing")
+    assert end["size"] == sum(len(r[2]) for r in records if r[0] == "block")
+    return records[:-1]
+
+
+def check_backups() -> None:
+    """The file that is printed, and what is in it."""
+    found = form.load("backup.json")
+    seed = people()[found["person"]]["recovery"]
+    for each in found["backups"]:
+        if "file" not in each:
+            continue
+        data = bytes.fromhex(each["file"])
+        assert (len(data), sha256(data).hexdigest()) == (each["size"], each["sha256"])
+        for record, written in zip(opened_backup(data, seed), each["records"], strict=True):
+            assert record[0] == written["word"]
+            assert record[-1] == form.raw(written["data" if record[0] == "file" else "value"])
+            assert record[1] in (written.get("path"), bytes.fromhex(written.get("key", "")))
+
+
 CHECKS = (
     check_keys,
     check_encodings,
@@ -416,4 +479,5 @@ CHECKS = (
     check_tokens,
     check_transfer,
     check_example,
+    check_backups,
 )

@@ -8,7 +8,7 @@ the implementation that made them.
 from collections.abc import Callable
 from typing import Any
 
-from tests.spec import bad, example, form, good, pickups, spellings
+from tests.spec import backups, bad, example, form, good, pickups, spellings
 
 
 def _keys() -> Any:
@@ -48,6 +48,7 @@ FILES: dict[str, Callable[[], Any]] = {
     "records.json": _records,
     "transfer.json": good.transfer,
     "refused.json": _refused,
+    "backup.json": backups.backups,
     "example.json": example.document,
 }
 

@@ -1,5 +1,6 @@
 """The implementation against the published vectors, byte for byte, good and bad."""
 
+import io
 from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
@@ -7,11 +8,11 @@ from typing import Any
 import pytest
 
 from node.crypto import batch as tree
-from node.crypto import keys, phrase, sealed, tokens
+from node.crypto import keys, phrase, sealed, stream, tokens
 from node.encoding import car, cbor, cid, names, origin, text
 from node.encoding.cid import Cid
 from node.errors import Malformed, Unverified, WillcallError
-from node.objects import answer, content, message, notification, record, registry
+from node.objects import answer, backup, content, message, notification, record, registry
 from node.objects.answer import PollAnswer, Wanted
 from node.objects.signed import Signed
 from node.services import meet
@@ -419,3 +420,55 @@ def test_poll_answers() -> None:
         if isinstance(found, PollAnswer):
             batches = [batch.verify() for batch in found.batches]
             assert answer.encode_poll(found.now, found.more, batches) == data
+
+
+# --- backups --------------------------------------------------------------------------
+
+BACKUPS = form.load("backup.json")
+
+
+def records_of(data: bytes, person: str) -> list[backup.Record]:
+    file = io.BytesIO(data)
+    signed = backup.read_header(file.read)
+    return list(backup.open_records(file.read, signed, who(person, "seed")))
+
+
+@pytest.mark.parametrize("entry", BACKUPS["backups"], ids=lambda entry: entry["name"])
+def test_backups(entry: dict[str, Any]) -> None:
+    header = bytes.fromhex(entry["header"])
+    sealing = stream.Sealing(bytes.fromhex(entry["k"]), bytes.fromhex(entry["stream"]))
+    counter, cutter, pieces = backup.Counter(), backup.Cutter(), [backup.begin(header)]
+    records = [record_of(each) for each in entry["records"]]
+    for each in records:
+        if isinstance(each, backup.StoredRow):
+            counter.row(backup.encode(each))
+        elif isinstance(each, backup.LargeBlock):
+            counter.block(each)
+        pieces += [sealing.piece(piece, header) for piece in cutter.add(backup.encode(each))]
+    for piece in cutter.add(backup.encode(counter.end())):
+        pieces.append(sealing.piece(piece, header))
+    pieces.append(sealing.piece(cutter.rest(), header, last=True))
+    data = b"".join(pieces)
+    assert (len(data), sha256(data).hexdigest()) == (entry["size"], entry["sha256"])
+    assert data.hex() == entry.get("file", data.hex())
+    assert records_of(data, BACKUPS["person"]) == [*records, counter.end()]
+
+
+def record_of(written: dict[str, Any]) -> backup.Record:
+    name = Cid(form.link_bytes(written["cid"])) if "cid" in written else None
+    match written["word"]:
+        case "file":
+            return backup.HomeFile(path=written["path"], data=form.raw(written["data"]))
+        case "row":
+            key = bytes.fromhex(written["key"])
+            return backup.StoredRow(key=key, value=form.raw(written["value"]))
+        case _:
+            assert name is not None
+            data = form.raw(written["data"]) if "data" in written else None
+            return backup.LargeBlock(cid=name, data=data)
+
+
+@pytest.mark.parametrize("entry", BACKUPS["refused"], ids=lambda entry: entry["why"])
+def test_refused_backups(entry: dict[str, Any]) -> None:
+    with pytest.raises(FAMILIES[entry["reason"]]):
+        records_of(bytes.fromhex(entry["file"]), entry["person"])
