@@ -63,7 +63,7 @@ def install(
     The unit is the user's own, unless --system: then it runs as whoever the home belongs to. A
     changed unit is kept as .old with --force.
     Examples: willcall service install
-    sudo willcall --home /srv/willcall service install --system
+    willcall --home /srv/willcall service install --system
     """
     home = home_of(STATE.home)
     listen, origin = _listen(home)

@@ -233,7 +233,7 @@ async def _found(home: Home, config: Config, name: str, recover: str | None) -> 
     # Wanted or not: who goes public later has the pin from the first backup on.
     own = _own(home, config)
     own.open(now)
-    pin = None if _tls(home, config) is None else own.pin
+    pin = None if tls_of(home, config) is None else own.pin
     async with opened(home) as (db, _):
         return await owners.make(
             db,
@@ -285,7 +285,7 @@ async def run(home: Home, ready: Callable[[str], None], *, verbose: bool = False
     journal.open_log(config.log, verbose=verbose)
     with HomeLock(home.lock):
         home.check_store()
-        tls = _tls(home, config)
+        tls = tls_of(home, config)
         if tls is not None:
             tls.open(SystemClock().now())
             _check_port(config)
@@ -326,7 +326,7 @@ def _own(home: Home, config: Config) -> Tls:
     return Tls(home.certificate, home.key, origin.split(config.origin)[0], own=True)
 
 
-def _tls(home: Home, config: Config) -> Tls | None:
+def tls_of(home: Home, config: Config) -> Tls | None:
     """The certificate that callers meet; None: they speak plain HTTP, or to a proxy."""
     if config.is_plain or config.tls.by == "proxy":
         return None

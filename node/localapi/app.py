@@ -19,6 +19,7 @@ from node.errors import Absent, NoToken, Refused, WillcallError
 from node.localapi.archives import ArchiveCalls
 from node.localapi.backups import BackupCalls
 from node.localapi.call import Answer, Call, Handler
+from node.localapi.checks import CheckCalls
 from node.localapi.contacts import ContactCalls
 from node.localapi.finding import FindingCalls
 from node.localapi.keys import KeyCalls
@@ -54,6 +55,7 @@ class LocalApi:
             OwnerCalls(node),
             MovingCalls(node),
             KeyCalls(node),
+            CheckCalls(node, watched or Watched()),
             MonitorCalls(node, watched or Watched()),
             FindingCalls(node),
             ArchiveCalls(node),

@@ -51,6 +51,8 @@ RIGHTS: Final[dict[str, str]] = {
     "GET metrics": MONITOR,
     "GET find": OWNER,
     "POST reindex": OWNER,
+    "GET checkup": NODE,
+    "POST reach": NODE,
     "GET export": OWNER,
     "POST import": OWNER,
     "GET archives": OWNER,

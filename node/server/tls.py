@@ -74,6 +74,14 @@ class Tls:
         if not self._own:
             self._warn(now)
 
+    def look(self) -> None:
+        """Reads the files, and changes nothing.
+
+        Raises:
+            ConfigBroken: they can't be used; says why.
+        """
+        self._load()
+
     def _warn(self, now: Instant) -> None:
         """What is no error here, and may become one at a caller's."""
         if self.expires - now < WARNED:

@@ -21,7 +21,7 @@ from node.objects.answer import Answer, PollAnswer, Wanted
 from node.objects.record import Endpoint, Record
 from node.objects.signed import Signed
 from node.ports import Exchange, Request, Response
-from node.units import SECOND, ByteCount, Key, Millis
+from node.units import SECOND, ByteCount, Instant, Key, Millis
 
 T = TypeVar("T")
 
@@ -29,6 +29,8 @@ QUICK = Millis(20 * SECOND)
 """For a call with a small answer: a far and busy node, twice."""
 PROBLEM_SIZE = 4096
 """Bytes of a problem document that are looked at: a sentence and a word."""
+DOCUMENT = 16 * 1024
+"""Bytes of a node document: a dozen numbers and a name."""
 SLOW = Millis(120 * SECOND)
 """For blocks: 16 MiB at about 1 Mbit/s."""
 
@@ -99,6 +101,18 @@ class Calls:
                 reason="wrong-record",
             )
         return response.pin, signed
+
+    async def clock(self, at: Endpoint) -> Instant:
+        """What a node's clock says, by the document that it shows to all.
+
+        Raises:
+            Unreachable: no usable answer.
+        """
+        body = _body(at, await self._get(at, "/.well-known/willcall", DOCUMENT))
+        try:
+            return Instant(msgspec.json.decode(body, type=_Document).now)
+        except msgspec.DecodeError as error:
+            raise Answered(f"{at.origin} shows no node document", reason="nonsense") from error
 
     async def webfinger(self, handle: Handle) -> Place:
         """Whose key a name at a domain is, as the domain says over TLS.
@@ -204,6 +218,12 @@ class Calls:
     ) -> Response:
         request = Request(method="GET", path=path, greeting=greeting)
         return await self._exchange.exchange(at, request, limit=ByteCount(limit), deadline=QUICK)
+
+
+class _Document(msgspec.Struct, frozen=True):
+    """Of a node's document, what is read here."""
+
+    now: int
 
 
 _ASK = "ask them for an invite link"

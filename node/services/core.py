@@ -7,6 +7,7 @@ import trio
 
 from node import limits
 from node.config import Config
+from node.crypto import tokens
 from node.encoding import cid as cids
 from node.encoding import names
 from node.encoding.cid import Cid
@@ -59,6 +60,45 @@ class Tally:
         return tell
 
 
+class Expected:
+    """A call that somebody was asked to make.
+
+    Attributes:
+        came: set when it was made, from `source`.
+    """
+
+    def __init__(self, ticket: bytes) -> None:
+        self.ticket, self.source = ticket, None
+        self.came = trio.Event()
+
+    source: str | None
+
+
+class Probes:
+    """Messages that are announced only to see who comes for them; see `services.probe`."""
+
+    def __init__(self) -> None:
+        self._expected: dict[Cid, Expected] = {}
+
+    def expect(self, message: Cid, ticket: bytes) -> Expected:
+        """From now on whoever shows the ticket is noted."""
+        made = self._expected[message] = Expected(ticket)
+        return made
+
+    def forget(self, message: Cid) -> None:
+        """It is over."""
+        self._expected.pop(message, None)
+
+    def came(self, message: Cid, ticket: bytes | None, source: str) -> bool:
+        """Whether somebody was expected to ask for this, and has the ticket."""
+        found = self._expected.get(message)
+        if found is None or ticket is None or not tokens.equal(found.ticket, ticket):
+            return False
+        found.source = source
+        found.came.set()
+        return True
+
+
 class Bell:
     """Wakes whoever waits: a hint only, the store is the truth.
 
@@ -99,6 +139,7 @@ class Core:
         drafting: keys of large messages that are being submitted now.
         history: what happened to single messages, for `willcall log`.
         tally: what happened how often, for who watches the node.
+        probes: calls that contacts were asked to make.
         note, warn: called with a line for the operator; a warning is for somebody to mend.
     """
 
@@ -121,6 +162,7 @@ class Core:
     files_lock: trio.Lock = field(default_factory=trio.Lock)
     history: History = field(default_factory=History)
     tally: Tally = field(default_factory=Tally)
+    probes: Probes = field(default_factory=Probes)
     note: Note = silent
     warn: Note = silent
 

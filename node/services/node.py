@@ -34,6 +34,7 @@ from node.services.hear import Hearing
 from node.services.meet import Introductions
 from node.services.peerapp import Peers
 from node.services.pickup import Collector
+from node.services.probe import Prober
 from node.services.publish import Publisher
 from node.services.search import Search
 from node.services.seek import Seeker, Teller
@@ -59,6 +60,8 @@ class Node:
     backups: Backups
     seeker: Seeker
     teller: Teller
+    prober: Prober
+    calls: Calls
     search: Search | None
     desk: Desk
     publisher: Publisher
@@ -168,4 +171,6 @@ def make(
         teller=Teller(core, calls, look_every),
         desk=desk,
         publisher=Publisher(core, desk),
+        prober=Prober(core, calls, greeter),
+        calls=calls,
     )

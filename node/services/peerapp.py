@@ -12,7 +12,7 @@ from node import limits
 from node.discovery import page, webfinger
 from node.encoding import cid, names
 from node.encoding.cid import Cid
-from node.errors import Absent, Conflict, Malformed, WillcallError
+from node.errors import Absent, Conflict, Gone, Malformed, WillcallError
 from node.objects import answer as answers
 from node.objects import record
 from node.ports import CARV1, DAG_CBOR, PROBLEM, RAW, Request, Response
@@ -67,12 +67,12 @@ class Peers:
         if method == "POST" and path in self._posts:
             return await self._posts[path](request, source)
         if method in ("GET", "HEAD"):
-            return await self._get(request)
+            return await self._get(request, source)
         if method == "PUT" and path.startswith("/v1/records/"):
             return await self._put_record(request, source)
         raise Absent("there is no such call")
 
-    async def _get(self, request: Request) -> Response:
+    async def _get(self, request: Request, source: str) -> Response:
         # First: by far the most are polls of archives.
         if request.path.startswith("/archives/"):
             return await self._desk.answer(request)
@@ -81,7 +81,7 @@ class Peers:
         path, _, query = request.path.partition("?")
         folder, _, last = path.rpartition("/")
         if folder == "/v1/blocks":
-            return await self._block(request, last)
+            return await self._block(request, last, source)
         if folder == "/v1/owners":
             return self._owner(last)
         if folder == "/v1/records":
@@ -123,8 +123,10 @@ class Peers:
 
     # --- gets and puts -----------------------------------------------------------------
 
-    async def _block(self, request: Request, last: str) -> Response:
+    async def _block(self, request: Request, last: str, source: str) -> Response:
         name = _cid(last)
+        if self._core.probes.came(name, request.ticket, source):
+            raise Gone("it was withdrawn before anybody came")
         if request.method == "HEAD":
             size = await self._serving.size(name, request.ticket, wrong=request.bad_ticket)
             length = ("Content-Length", str(size))

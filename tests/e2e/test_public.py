@@ -85,6 +85,18 @@ def test_mail_between_two_machines(pair: tuple[Home, Home]) -> None:
     assert anna.raw(anna.local().get("inbox")[-1]["n"]) == LARGE
 
 
+def test_a_contact_proves_that_mail_can_be_picked_up(pair: tuple[Home, Home]) -> None:
+    anna, ben = pair
+    (row,) = anna.json("doctor", "reach", "ben")
+    assert row["state"] == "ok"
+    assert f"came to {ANNA}:4625 from {BEN}" in row["detail"]
+    found = {each["check"]: each for each in anna.json("doctor")}
+    assert found["tls"]["state"] == "ok"
+    assert "own certificate" in found["tls"]["detail"]
+    assert found["reverse dns"]["state"] == "warn"
+    assert ben.json("held") == []
+
+
 def test_a_node_that_moves_is_followed(pair: tuple[Home, Home]) -> None:
     anna, ben = pair
     before = pin(ben)

@@ -40,7 +40,8 @@ T = TypeVar("T")
 class Weather:
     """What the network does to calls; chances from 0 to 1, delays in seconds.
 
-    `double`: it arrives twice at once; `late`: a copy arrives again after `late_by`.
+    `double`: it arrives twice at once; `late`: a copy arrives again after `late_by`. `cut`: one
+    way between two; `behind`: they call others, and nobody can call them.
     """
 
     lose_request: float = 0.0
@@ -50,6 +51,7 @@ class Weather:
     late_by: tuple[float, float] = (1.0, 3600.0)
     delay: tuple[float, float] = (0.001, 0.01)
     cut: set[tuple[str, str]] = field(default_factory=set)
+    behind: set[str] = field(default_factory=set)
 
 
 Loss = Callable[[str, str, Request, Unreachable], None]
@@ -85,6 +87,9 @@ class FakeNet:
     ) -> Response:
         to = endpoint.origin
         self.calls.append((source, to, request.path))
+        if to in self.weather.behind:
+            await trio.sleep(deadline / 1000)
+            raise Unreachable(f"{to} does not answer", reason="timeout")
         await self._travel(source, to, self.weather.lose_request, deadline)
         self._meet(endpoint, request)
         answer = await self.deliver(source, to, request)
