@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 from cli import render
 from cli.local import Local
 from cli.spans import millis
-from node.errors import Absent, Malformed, Refused, StoreFailed, Usage
+from node.errors import Absent, Malformed, Refused, StoreFailed, Usage, WillcallError
 
 if TYPE_CHECKING:
     from node.mail.compose import Attachment, Mailbox
@@ -113,12 +113,20 @@ def _attachment(path: str) -> "Attachment":
 
 
 def _passed_on(local: Local, ref: str) -> Iterator["Attachment"]:
-    """The original of a forwarded message, whole and untouched."""
+    """The original of a forwarded message, whole and untouched, and what proves its author."""
+    from node.mail import original
     from node.mail.compose import Attachment
 
-    if ref:
-        original = b"".join(local.stream("raw", ref))
-        yield Attachment(name="forwarded.eml", type="message/rfc822", data=original)
+    if not ref:
+        return
+    content = b"".join(local.stream("raw", ref))
+    try:
+        proof = b"".join(local.stream("proof", ref))
+        yield Attachment(name=original.NAME, type=original.TYPE, data=proof)
+    except WillcallError as error:
+        if error.reason != "no-proof":
+            raise
+    yield Attachment(name="forwarded.eml", type="message/rfc822", data=content)
 
 
 # --- files ------------------------------------------------------------------------------

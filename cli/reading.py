@@ -25,14 +25,33 @@ def displayed(content: bytes) -> dict[str, Any]:
     made = _in_child(_display, content, SECONDS)
     if made is not None:
         shown: dict[str, Any] = json.loads(made[0])
-        return shown
+        return _with_originals(shown, content)
     text = content[:65_536].decode("utf-8", "replace")
     safe = "".join(char if char.isprintable() or char in "\n\t" else "�" for char in text)
     return {
         "headers": [],
         "text": safe,
         "attachments": [],
+        "originals": [],
         "marks": ["this message could not be parsed: its first bytes are shown"],
+    }
+
+
+def _with_originals(shown: dict[str, Any], content: bytes) -> dict[str, Any]:
+    """What was forwarded, and is its author's by a proof that was checked."""
+    if not shown["attachments"]:
+        return shown
+    from node.mail import original
+
+    if all(each["type"] != original.TYPE for each in shown["attachments"]):
+        return shown
+    made = _in_child(_originals, content, SAVING)
+    found = {"originals": [], "marks": ["what was forwarded could not be checked"]}
+    if made is not None:
+        found = json.loads(made[0])
+    return shown | {
+        "originals": found["originals"],
+        "marks": [*shown["marks"], *found["marks"]],
     }
 
 
@@ -115,9 +134,18 @@ def _display(content: bytes) -> list[bytes]:
         "attachments": [
             {"name": each.name, "type": each.type, "size": each.size} for each in shown.attachments
         ],
+        "originals": [],
         "marks": list(shown.marks),
     }
     return [json.dumps(document).encode()]
+
+
+def _originals(content: bytes) -> list[bytes]:
+    from node.mail import original
+    from node.mail.display import files
+
+    found, marks = original.proven(content, files(content).files)
+    return [json.dumps({"originals": [each._asdict() for each in found], "marks": marks}).encode()]
 
 
 def _files(content: bytes) -> list[bytes]:

@@ -1,5 +1,6 @@
 """The inbox: what came, and what becomes of it."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import trio
@@ -24,6 +25,7 @@ class MailCalls:
             "GET inbox": self._inbox,
             "GET mail": self._mail,
             "GET raw": self._raw,
+            "GET proof": self._proof,
             "POST read": self._read,
             "POST fetch": self._fetch,
             "POST delete": self._delete,
@@ -50,6 +52,10 @@ class MailCalls:
     async def _raw(self, call: Call) -> Any:
         """The bytes of a message, received or sent."""
         return self._contents.read(self._find_any(call))
+
+    async def _proof(self, call: Call) -> Any:
+        """What proves to a third person who wrote it."""
+        return _whole(self._contents.proof(self._find_any(call)))
 
     def _find_any(self, call: Call) -> Mail | Sent:
         ref = word(call)
@@ -84,3 +90,7 @@ class MailCalls:
     async def _delete(self, call: Call) -> Any:
         body = await call.json()
         return {"deleted": await self._mailbox.delete(call.owner, texts(body, "refs"))}
+
+
+async def _whole(data: bytes) -> AsyncIterator[bytes]:
+    yield data

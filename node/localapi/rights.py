@@ -44,6 +44,7 @@ RIGHTS: Final[dict[str, str]] = {
     "GET inbox": OWNER,
     "GET mail": OWNER,
     "GET raw": OWNER,
+    "GET proof": OWNER,
     "POST read": OWNER,
     "POST fetch": OWNER,
     "POST delete": OWNER,

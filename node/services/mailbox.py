@@ -12,6 +12,7 @@ from node.errors import Absent, Malformed, NoContact, Refused, Usage
 from node.machines import inbox
 from node.machines import peer as peers
 from node.machines.rows import Held, Mail, Owner, Peer, Sent
+from node.mail import original
 from node.mail.scan import Scan, scan
 from node.objects import content, message, notification
 from node.objects.introduction import INTRODUCTION
@@ -132,7 +133,20 @@ class Contents:
             block = await self._core.files.read(part.cid)
             yield content.open_part(root, row.key, index, block)
 
+    def proof(self, row: Sent | Mail) -> bytes:
+        """What shows a third person that its author wrote this message.
+
+        Raises:
+            Absent: it was imported, or its root is not here.
+        """
+        if row.imported:
+            raise Absent("it was imported: nobody's key vouches for it", reason="no-proof")
+        return original.proof(self._core.db.read(lambda tx: self._block(tx, row)), row.key)
+
     def _root(self, tx: Tables, row: Sent | Mail) -> message.Message:
+        return message.KIND.decode(self._block(tx, row)).claim
+
+    def _block(self, tx: Tables, row: Sent | Mail) -> bytes:
         if isinstance(row, Mail) and row.state in ("waiting", "failed"):
             raise Absent(
                 f"message {row.n} is still at its sender"
@@ -145,7 +159,7 @@ class Contents:
         data = None if block is None or not block.refs else tx.blocks.data(block)
         if data is None:
             raise Absent("the bytes of this message were freed; only its row is kept")
-        return message.KIND.decode(data).claim
+        return data
 
     async def scanned(self, row: Sent | Mail) -> Scan:
         """Subject and date: from the row, or from the first bytes, which are then noted."""

@@ -183,7 +183,7 @@ def test_reading_marks_as_read_and_deleting_frees_the_number_for_ever(friends: F
     anna.settled(anna.send("ben", b"Subject: to read\r\n\r\nHello\r\n"), "confirmed")
     row = ben.json("inbox")[-1]
     shown = ben.json("read", str(row["n"]))
-    assert set(shown) == {"headers", "text", "attachments", "marks"}
+    assert set(shown) == {"headers", "text", "attachments", "originals", "marks"}
     assert shown["text"].strip() == "Hello"
     assert ben.json("inbox")[-1] == row | {"state": "read"}
     assert ben.json("delete", str(row["n"])) == {"deleted": [row["n"]]}
