@@ -11,6 +11,8 @@ from cli import completing, phrase, render
 from cli.local import home_of
 from cli.state import STATE
 
+LARGEST = 5
+"""Messages that are named under a table of what is used."""
 NODE = ("did", "origin", "uptime", "stored", "waiting", "held", "quota", "returned")
 
 
@@ -197,18 +199,69 @@ def invite(
     render.hint("they run: willcall contact add LINK")
 
 
-def quota() -> None:
+def quota(
+    by: str | None = typer.Option(
+        None, "--by", metavar="contact|state", help="What, for whom, and until when."
+    ),
+) -> None:
     """What of your quota is used, and by what.
 
-    Example: willcall quota
+    With --by the messages behind it: how many, for whom, until when, and how much goes by itself
+    then. A message for several people counts with each of them.
+
+    Examples: willcall quota    willcall quota --by contact    willcall quota --by state
     """
-    row = STATE.local().get("quota")
+    row = STATE.local().get("quota", by=by)
     if STATE.json:
         render.document(row)
+    elif by is None:
+        rows = [(word, render.size(count)) for word, count in row["used"].items()]
+        rows += [("free", render.size(row["free"])), ("limit", render.size(row["limit"]))]
+        render.table(("", "size"), rows)
+        render.hint("willcall quota --by state, or --by contact")
+    else:
+        _groups(row["by"], by)
+
+
+def _groups(groups: list[dict[str, Any]], by: str) -> None:
+    render.table(
+        (by, "messages", "size", "until", "freed then"),
+        [
+            (
+                row[by] or "(imported)",
+                str(row["messages"]),
+                render.size(row["bytes"]),
+                render.when(row["until"]),
+                render.size(row["freed"]) if row["freed"] else "",
+            )
+            for row in groups
+        ],
+    )
+    large = [each for row in groups for each in row["largest"]]
+    large.sort(key=lambda each: -int(each["bytes"]))
+    shown = list({each["message"] + each["state"]: each for each in large}.values())[:LARGEST]
+    if not shown:
         return
-    rows = [(word, render.size(count)) for word, count in row["used"].items()]
-    rows += [("free", render.size(row["free"])), ("limit", render.size(row["limit"]))]
-    render.table(("", "bytes"), rows)
+    render.line()
+    render.table(
+        ("largest", "size", "state", "until", "then", "for, from", "subject"),
+        [_large(each) for each in shown],
+    )
+    render.hint(
+        "willcall delete N|CID    (what somebody may still fetch: first willcall retract CID)"
+    )
+
+
+def _large(row: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        str(row["n"]) if row["n"] is not None else render.tail(row["message"]),
+        render.size(row["bytes"]),
+        row["state"],
+        render.when(row["until"]),
+        row["then"] or "",
+        ", ".join(row["for"]) or "(imported)",
+        row["subject"] or "(no subject)",
+    )
 
 
 def version() -> None:

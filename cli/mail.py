@@ -1,6 +1,7 @@
 """`inbox read fetch delete`: mail that came."""
 
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,10 +10,13 @@ import typer
 from cli import completing, render
 from cli.local import Local
 from cli.state import STATE
-from node.errors import Usage, WillcallError
+from node.errors import Unreachable, Usage, WillcallError
 
 CLAIMED = 40
 """Characters of an imported message's From field in the list."""
+
+RESTART = 60
+"""Seconds for which a watch waits for a node that went away: longer than any restart takes."""
 
 
 def register(app: typer.Typer) -> None:
@@ -25,17 +29,21 @@ def register(app: typer.Typer) -> None:
 
 def inbox(
     limit: int | None = typer.Option(None, "--limit", metavar="N", min=0, help="The newest N."),
+    after: int | None = typer.Option(None, "--after", metavar="N", min=0, help="Behind this one."),
     watch: bool = typer.Option(False, "--watch", help="A line for each arrival, until ended."),
 ) -> None:
     """Mail that came, oldest first.
 
-    Example: willcall inbox --limit 20
+    With --watch a line for each arrival from now on, or from behind number N on: nothing between
+    two calls is missed. It outlives a restart of the node.
+
+    Examples: willcall inbox --limit 20    willcall inbox --watch --after 41
     """
     local = STATE.local()
     if watch:
-        _watch(local)
+        _watch(local, after)
         return
-    rows = local.get("inbox", limit=limit)
+    rows = local.get("inbox", limit=limit, after=after)
     if STATE.json:
         render.document(rows)
     elif rows:
@@ -83,17 +91,30 @@ def _from(row: dict[str, Any]) -> str:
     return f"{claimed if len(claimed) <= CLAIMED else claimed[: CLAIMED - 1] + '…'} (imported)"
 
 
-def _watch(local: Local) -> None:
+def _watch(local: Local, after: int | None) -> None:
     rows = local.get("inbox", limit=1)
-    last = rows[-1]["n"] if rows else 0
+    last = after if after is not None else rows[-1]["n"] if rows else 0
     while True:
-        for row in local.get("inbox", after=last, watch=1):
+        for row in _arrivals(local, last):
             last = row["n"]
             if STATE.json:
                 render.document(row)
             else:
                 render.line(f"{row['n']}  {_from(row)}  {_subject(row)}")
             sys.stdout.flush()
+
+
+def _arrivals(local: Local, last: int) -> list[dict[str, Any]]:
+    """What came behind a number, or nothing yet; a node that restarts is waited for."""
+    for left in range(RESTART, -1, -1):
+        try:
+            rows: list[dict[str, Any]] = local.get("inbox", after=last, watch=1)
+            return rows
+        except WillcallError as error:
+            if error.exit_code != Unreachable.exit_code or not left:
+                raise
+        time.sleep(1)
+    raise AssertionError("the last attempt returns or raises")
 
 
 def read(
@@ -226,11 +247,13 @@ def fetch(
 
 
 def delete(
-    refs: list[str] = typer.Argument(..., metavar="N…", autocompletion=completing.received),
+    refs: list[str] = typer.Argument(..., metavar="N|CID…", autocompletion=completing.received),
 ) -> None:
-    """Deletes messages from the inbox.
+    """Deletes messages from the inbox, and frees the bytes of sent ones.
 
-    Example: willcall delete 3 4
+    What was confirmed stays for its 14 days, and `willcall sent` goes on telling what became of it.
+
+    Examples: willcall delete 3 4    willcall delete 7xk2q4ma
     """
     row = STATE.local().post("delete", refs=refs)
     if STATE.json:

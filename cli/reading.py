@@ -82,7 +82,12 @@ def _written(folder: Path, name: str, data: bytes) -> str:
     while True:
         try:
             with open(path, "xb") as file:
-                file.write(data)
+                try:
+                    file.write(data)
+                    file.flush()
+                except OSError:
+                    path.unlink(missing_ok=True)  # half a file is none
+                    raise
             return str(path)
         except FileExistsError:
             number += 1

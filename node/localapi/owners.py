@@ -4,11 +4,12 @@ from typing import Any
 
 from node.config import size
 from node.encoding import names
+from node.errors import Usage
 from node.localapi.call import Call, Handler, optional, word
 from node.localapi.rights import MONITOR, OWNER
 from node.machines.rows import Owner, Token
 from node.ports import Tables
-from node.services import backup, devices, meet, owners, views
+from node.services import backup, devices, holdings, meet, owners, views
 from node.services.node import Node
 from node.services.views import Views
 
@@ -49,7 +50,16 @@ class OwnerCalls:
         return self._views.status(call.owner) | known
 
     async def _quota(self, call: Call) -> Any:
-        return self._views.quota(call.owner)
+        by = call.one("by")
+        if by is None:
+            return self._views.quota(call.owner)
+        if by not in ("contact", "state"):
+            raise Usage(
+                f"{by[:20]!r} is neither contact nor state", next="willcall quota --by state"
+            )
+        find = holdings.by_contact if by == "contact" else holdings.by_state
+        rows = await find(self._core, call.owner)
+        return self._views.quota(call.owner) | {"by": rows}
 
     async def _owners(self, call: Call) -> Any:
         rows = self._core.db.read(lambda tx: list(tx.owners.by("order")))

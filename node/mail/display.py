@@ -42,7 +42,11 @@ _VALUE = 2_048
 _PARAMETERS = 40
 """Semicolons in such a field, for the same reason."""
 _FILE_NAME = 100
-"""Characters of a shown or saved file name: below every file system's limit in UTF-8."""
+"""Characters of a shown or saved file name."""
+_FILE_BYTES = 200
+"""Bytes of it in UTF-8: file systems take 255, and a number may be added."""
+_RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(?=\.|\s|$)")
+"""Names that are devices on Windows, whatever ending they have."""
 _FIELDS_SHOWN = (b"From", b"Sender", b"Reply-To", b"To", b"Cc", b"Date", b"Subject")
 # What the parser raises on hostile bytes, in one version or another: IndexError, KeyError,
 # UnicodeError, RecursionError, its own. Not MemoryError: that is for who runs this.
@@ -130,12 +134,14 @@ def files(content: bytes) -> Files:
 def file_name(name: str, instead: str) -> str:
     """A name without folders, hidden beginnings and characters that trouble a terminal."""
     last = re.split(r"[/\\]", text.safe_line(name, 4 * _FILE_NAME))[-1]
-    last = re.sub(r'[<>:"|?*]', "_", last).strip(" .")
-    if len(last) > _FILE_NAME:
+    last = re.sub(r'[<>:"|?*]|^-', "_", last.strip(" .")).strip(" .")
+    if len(last) > _FILE_NAME or len(last.encode()) > _FILE_BYTES:
         stem, dot, ending = last.rpartition(".")
         ending = dot + ending if stem and len(ending) <= 8 else ""
-        last = last[: _FILE_NAME - len(ending)] + ending
-    return last or instead
+        room = _FILE_BYTES - len(ending.encode())
+        short = last[: _FILE_NAME - len(ending)].encode()[:room].decode("utf-8", "ignore")
+        last = short.rstrip(" .") + ending
+    return _RESERVED.sub(r"\1_", last, count=1) if _RESERVED.match(last) else last or instead
 
 
 def _untaken(name: str, taken: set[str]) -> str:

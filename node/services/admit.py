@@ -101,6 +101,7 @@ class Admission:
             await self._core.db.transact(lambda tx: None)
         self._core.incoming.ring()
         self._core.outgoing.ring()
+        self._core.arrivals.ring()
         return made
 
 

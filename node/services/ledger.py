@@ -67,12 +67,10 @@ def check_room(row: Account, size: int) -> None:
 
 def _what_frees(row: Account) -> str:
     if row.waiting >= max(row.grace, row.sent, row.inbox):
-        return "willcall sent --open shows what waits; `willcall retract CID` frees it"
+        return "willcall quota --by contact; `willcall retract CID`, then `willcall delete CID`"
     if row.grace >= max(row.sent, row.inbox):
-        return "confirmed mail is freed 14 days after its receipt; or raise the quota"
-    if row.sent >= row.inbox:
-        return 'set retention.sent = "drop", or raise the quota'
-    return "delete mail from the inbox, or raise the quota"
+        return "willcall quota --by state: confirmed mail stays 14 days; or raise the quota"
+    return "willcall quota --by state; `willcall delete N|CID` frees it; or raise the quota"
 
 
 def next_stamp(row: Account, now: Instant) -> Instant:

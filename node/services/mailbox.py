@@ -243,12 +243,13 @@ class Mailbox:
         self._core.incoming.ring()
 
     async def delete(self, owner: Owner, refs: list[str]) -> list[int | str]:
-        """Deletes messages from the inbox, and imported ones from sent mail.
+        """Deletes messages from the inbox, and the bytes of sent ones.
 
-        Gives their numbers, or CIDs. All, or none where one is absent.
+        What is within its grace goes when that is over. Gives their numbers, or CIDs. All, or
+        none where one is absent.
 
         Raises:
-            Refused: it was sent from here; its sender's part is to keep it.
+            Refused: it was sent, and somebody may still fetch it.
         """
         now = self._core.now()
 
@@ -260,10 +261,9 @@ class Mailbox:
                 _delete(tx, mail)
                 self._note("deleted", mail)
             for sent in sents.values():
-                if not sent.imported:
+                if sent.open:
                     raise Refused(
-                        "this was sent from here: its bytes go by themselves",
-                        next='retention.sent = "drop" in config.toml; willcall retract CID',
+                        "somebody may still fetch it", reason="open", next="willcall retract CID"
                     )
                 ledger.settle(tx, sent.but(keep_sent=False), now, keep_sent=False)
             account = ledger.account(tx, owner.owner)

@@ -317,6 +317,7 @@ class Collector:
                 arrive.wait(tx, stored, now)
 
         self._core.db.apply(work)
+        self._core.arrivals.ring()
 
     async def _finish(self, got: Sequence[_Got]) -> None:
         if not got:

@@ -230,6 +230,47 @@ def test_watching_the_inbox(friends: Friends) -> None:
         watching.communicate(timeout=10)
 
 
+def watching(home: Home, *more: str) -> "subprocess.Popen[bytes]":
+    words = [*PROGRAM, "--home", str(home.path), "--json", "inbox", "--watch", *more]
+    return subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=CHECKOUT, env=clean_env()
+    )
+
+
+def test_a_watch_misses_nothing_and_outlives_a_restart(friends: Friends) -> None:
+    anna, ben = friends
+    last = max([row["n"] for row in ben.json("inbox")], default=0)
+    anna.settled(anna.send("ben", b"Subject: before\n\n"), "confirmed")
+    assert [row["subject"] for row in ben.json("inbox", "--after", str(last))] == ["before"]
+    watch = watching(ben, "--after", str(last))
+    try:
+        assert watch.stdout is not None
+        assert json.loads(watch.stdout.readline())["subject"] == "before"
+        ben.stop()  # in good order and in time, though somebody watches
+        message = anna.send("ben", b"Subject: meanwhile\n\n")
+        ben.start()
+        anna.settled(message, "confirmed")
+        row = json.loads(watch.stdout.readline())
+        assert (row["subject"], row["n"]) == ("meanwhile", last + 2)
+    finally:
+        watch.kill()
+        watch.communicate(timeout=10)
+
+
+def test_mail_that_waits_is_told_at_once(friends: Friends) -> None:
+    anna, ben = friends
+    last = max([row["n"] for row in ben.json("inbox")], default=0)
+    watch = watching(ben, "--after", str(last))
+    try:
+        assert watch.stdout is not None
+        message = anna.send("ben", b"Subject: large\n\n" + bytes(11 << 20))
+        assert json.loads(watch.stdout.readline())["state"] == "waiting"
+        anna.json("retract", message)
+    finally:
+        watch.kill()
+        watch.communicate(timeout=10)
+
+
 def test_several_addressees_and_oneself(friends: Friends) -> None:
     anna, ben = friends
     sent = anna.json("send", "--to", "ben, anna", "--to", "ben", "-m", "both", "--wait", "10")
