@@ -207,7 +207,7 @@ def printed(shown: dict[str, Any], save_hint: str) -> None:
     render.line()
     sys.stdout.write(shown["text"].rstrip("\n") + "\n")
     for each in shown["originals"]:
-        render.line(_original(local, each))
+        render.line(_original(each))
     for each in shown["attachments"]:
         render.line(f"[attachment: {each['name']}, {each['type']}{_size(each['size'])}]")
     for mark in shown["marks"]:
@@ -216,9 +216,9 @@ def printed(shown: dict[str, Any], save_hint: str) -> None:
         render.hint(save_hint)
 
 
-def _original(local: Local, row: dict[str, Any]) -> str:
+def _original(row: dict[str, Any]) -> str:
     """Who wrote what is passed on here: by the author's signature, not by who passed it on."""
-    known = {each["did"]: each["name"] for each in local.get("contacts")}
+    known = {each["did"]: each["name"] for each in STATE.local().get("contacts")}
     who = f"{known[row['did']]} ({row['did']})" if row["did"] in known else row["did"]
     subject = row["subject"] or "(no subject)"
     return f"[forwarded: {subject!r} was written by {who}; the author's signature holds]"
