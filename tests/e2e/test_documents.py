@@ -314,10 +314,10 @@ def test_owners(friends: Friends) -> None:
     assert anna.json("quota", "--owner", "otto")["limit"] == 2 * 2**30
     assert anna.json("inbox", "--owner=otto") == []
     token = anna.json("owner", "token", "otto", "--device", "phone")
-    assert list(token) == ["owner", "token", "id", "device", "made", "used"]
+    assert list(token) == ["owner", "token", "id", "device", "made", "used", "opens"]
     assert token["token"].startswith("willcall_")
     listed = anna.json("owner", "tokens", "otto")
-    assert listed == [{key: token[key] for key in ("id", "device", "made", "used")}]
+    assert listed == [{key: token[key] for key in ("id", "device", "made", "used", "opens")}]
     assert "phone" in anna.says("owner", "tokens", "otto")
     assert anna.refuses(64, "owner", "token", "otto", "--device", "a b")
     assert anna.json("owner", "token", "otto", "--revoke", token["id"])["id"] == token["id"]
