@@ -5,6 +5,7 @@ public port; then says ready. Stopping goes the other way round.
 """
 
 import os
+import shutil
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
@@ -52,7 +53,7 @@ from node.services.node import Node
 from node.steering import Running, allowed, obey_signals
 from node.store import migrate
 from node.store.committer import Committed
-from node.store.files import BlockFiles
+from node.store.files import BlockFiles, sync
 from node.store.lock import HomeLock
 from node.store.tables import TableStore
 from node.system import SystemClock, SystemProcess, SystemRandomness, SystemThreads
@@ -74,6 +75,7 @@ class Home:
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()
         self.config = self.folder / "config.toml"
+        self.unfinished = self.folder / "unfinished"
         self.lock = self.folder / "lock"
         self.socket = self.folder / "socket"
         self.db = self.folder / "db"
@@ -93,7 +95,7 @@ class Home:
     def check_new(self) -> None:
         """Raises Conflict when there is a home already."""
         self.check_length()
-        if self.config.exists() or self.db.exists():
+        if not self.unfinished.exists() and (self.config.exists() or self.db.exists()):
             raise Conflict(
                 f"there is a home in {self.folder} already; nothing was changed",
                 next="willcall run, or another --home",
@@ -102,7 +104,7 @@ class Home:
     def check(self) -> None:
         """Raises ConfigBroken unless this is a home."""
         self.check_length()
-        if not self.config.is_file():
+        if self.unfinished.exists() or not self.config.is_file():
             raise ConfigBroken(f"there is no home in {self.folder}", next="willcall init")
 
     def check_store(self) -> None:
@@ -169,8 +171,10 @@ async def init(
     os.umask(0o077)
     _make_folder(home.folder)
     with HomeLock(home.lock):
+        _begin(home)
         made = await _found(home, config, name, recover)
         _write_config(home, config)
+        _finish(home)
     did = names.did(made.owner.owner)
     return {
         "name": name,
@@ -204,15 +208,36 @@ def _first_config(listen: str, at: str | None) -> Config:
 
 
 def _make_folder(folder: Path) -> None:
+    """Makes the home, and every folder above it that is not there, durably."""
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
+        for place in missing:
+            sync(place.parent)
     except OSError as error:
         raise StoreFailed(f"{folder} can't be made: {error.strerror}") from error
 
 
+def _begin(home: Home) -> None:
+    """Says that what is here is no home yet, and removes what an `init` left that was cut off.
+
+    Until `_finish` nobody has been told of this home: nothing of it can be missed.
+    """
+    try:
+        if home.unfinished.exists():
+            for place in (home.db, home.blocks):
+                shutil.rmtree(place, ignore_errors=True)
+            for path in (home.config, home.certificate, home.key):
+                path.unlink(missing_ok=True)
+                path.with_suffix(".new").unlink(missing_ok=True)
+        home.unfinished.touch(mode=0o600)
+        sync(home.folder)
+    except OSError as error:
+        raise StoreFailed(f"{home.folder} can't be used: {error.strerror}") from error
+
+
 def _write_config(home: Home, config: Config) -> None:
-    """Last of all: a home without it is no home yet, and `init` can be run again."""
     temporary = home.config.with_suffix(".new")
     try:
         with open(temporary, "x", encoding="utf-8", opener=_private) as file:
@@ -220,8 +245,18 @@ def _write_config(home: Home, config: Config) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.rename(home.config)
+        sync(home.folder)
     except OSError as error:
         raise StoreFailed(f"{home.config} can't be written: {error.strerror}") from error
+
+
+def _finish(home: Home) -> None:
+    """From here on this is a home, whatever happens: `init` returns, and changes it no more."""
+    try:
+        home.unfinished.unlink()
+        sync(home.folder)
+    except OSError as error:
+        raise StoreFailed(f"{home.folder} can't be used: {error.strerror}") from error
 
 
 def _private(path: str, flags: int) -> int:

@@ -119,7 +119,7 @@ class BlockFiles:
             finally:
                 part.unlink(missing_ok=True)
             # And the name itself is durable only with its folder.
-            _sync(path.parent)
+            sync(path.parent)
         except OSError as error:
             raise _translated("kept", cid, error) from error
 
@@ -190,7 +190,7 @@ class BlockFiles:
         if folder != self._folder:
             self._make(self._folder)
         folder.mkdir(mode=0o700, exist_ok=True)
-        _sync(folder.parent)
+        sync(folder.parent)
         self._durable.add(folder)
 
     def _path(self, cid: bytes) -> Path:
@@ -207,7 +207,12 @@ def _write(path: Path, block: bytes) -> None:
         os.fdatasync(fd)
 
 
-def _sync(folder: Path) -> None:
+def sync(folder: Path) -> None:
+    """Makes the names in a folder durable; a file's own sync does not.
+
+    Raises:
+        OSError: the disk refused.
+    """
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(fd)

@@ -10,13 +10,20 @@ would come back when the log is replayed: rows that were reported as failed, und
 were computed without them. So the first thing written by a new handle is the old value of every
 key of the failed write. After a crash in between it may come back, like any write whose answer
 was never given. Measured facts: `promises.md`, LevelDB through plyvel.
+
+LevelDB takes a log that was cut short, or is gone, for the end of it: rows go missing without an
+error. So every write also counts itself, in a row of its own and, once it is durable, in a file
+beside (`tally`). At opening the row must not be behind the file. The file is not synced: after a
+power cut it may be behind the row, never ahead. A last record that a cut left half-written is
+another thing: it was never acknowledged, and is cut off (`node/store/tail.py`).
 """
 
 import errno
 import os
+import struct
 import tempfile
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from threading import Condition, Lock, RLock
 from typing import TYPE_CHECKING, Self
@@ -25,6 +32,7 @@ import plyvel
 
 from node.errors import Damaged, DiskFull, StoreFailed
 from node.store.kv import Row
+from node.store.tail import Torn, torn
 from node.units import KIB, MIB
 
 if TYPE_CHECKING:
@@ -46,6 +54,12 @@ into a table, a new manifest and a new log, and without a handle nothing could b
 PATIENCE = 10
 """Seconds a new handle waits for the scans of the old one: they run inside one `work`."""
 
+COUNT = b"\xff" * 16
+"""The row that counts writes, behind all others and in no scan."""
+TALLY = "tally"
+"""The file that counts them too."""
+u64 = struct.Struct(">Q")
+
 FULL = (errno.ENOSPC, errno.EDQUOT)
 """What the system says when there is no room."""
 
@@ -56,6 +70,8 @@ class LevelDbKv:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._directory = -1
+        self._tally = -1
+        self._count = 0
         self._db: DB | None = None
         # What reads see: the handle, or the snapshot before the write that spoiled it.
         self._view: DB | Snapshot | None = None
@@ -83,6 +99,7 @@ class LevelDbKv:
         try:
             _prepare(folder)
             store._directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            store._tally = os.open(folder / TALLY, os.O_RDWR | os.O_CREAT, 0o600)
             with store._gate:
                 store._revive()
         except (plyvel.Error, OSError) as error:
@@ -197,9 +214,10 @@ class LevelDbKv:
             self._closed = True
             self._quiet.wait_for(lambda: not self._scans, PATIENCE)
             self._drop()
-            directory, self._directory = self._directory, -1
-            if directory >= 0:
-                os.close(directory)
+            for fd in (self._directory, self._tally):
+                if fd >= 0:
+                    os.close(fd)
+            self._directory = self._tally = -1
 
     def _sound(self) -> "DB":
         """The handle, after opening a new one if a write has spoiled it."""
@@ -251,11 +269,12 @@ class LevelDbKv:
         """
         db = self._start()
         try:
+            self._recount(db)
             # The log that was just begun is durable only with its name (17 of 150 power cuts).
             os.fsync(self._directory)
             if self._doubtful:
                 self._commit(db, self._doubtful)
-        except (plyvel.Error, OSError):
+        except (plyvel.Error, OSError, StoreFailed):
             db.close()
             raise
         self._db = self._view = db
@@ -263,6 +282,14 @@ class LevelDbKv:
         return db
 
     def _start(self) -> "DB":
+        try:
+            return self._open()
+        except plyvel.CorruptionError:
+            if not self._cut_tails():
+                raise
+        return self._open()
+
+    def _open(self) -> "DB":
         return plyvel.DB(
             os.fspath(self._folder),
             create_if_missing=True,
@@ -274,7 +301,47 @@ class LevelDbKv:
             bloom_filter_bits=BLOOM_BITS,
         )
 
+    def _recount(self, db: "DB") -> None:
+        """Takes up the count; Damaged when writes are missing that were durable once."""
+        stored = db.get(COUNT, verify_checksums=True)
+        self._count = u64.unpack(stored)[0] if stored else 0
+        if (missing := self._tallied() - self._count) > 0:
+            tally = self._folder / TALLY
+            raise Damaged(
+                f"The mail store in {self._folder} is damaged: its last {missing:,} writes, "
+                "which were on the disk, are missing.",
+                next="stop the node, keep a copy of that folder, and restore a backup: "
+                f"willcall restore FILE. To go on with what is left: rm {tally}",
+            )
+
+    def _tallied(self) -> int:
+        """What the file says; 0 where it is new."""
+        noted = os.pread(self._tally, u64.size, 0)
+        return int(u64.unpack(noted)[0]) if len(noted) == u64.size else 0
+
+    def _cut_tails(self) -> bool:
+        """Cuts off what a power cut left half-written; whether there was any."""
+        logs = sorted(self._folder.glob("*.log"))[-1:]
+        current = (self._folder / "CURRENT").read_bytes().strip()
+        manifests = [
+            path for path in self._folder.glob("MANIFEST-*") if os.fsencode(path.name) == current
+        ]
+        found = [(path, torn(path.read_bytes())) for path in (*logs, *manifests)]
+        ends = [(path, end) for path, end in found if end is not None and self._is_last(path, end)]
+        for path, end in ends:
+            with path.open("r+b") as file:
+                file.truncate(end.length)
+                os.fsync(file.fileno())
+        return bool(ends)
+
+    def _is_last(self, path: Path, end: Torn) -> bool:
+        """Whether nothing behind it was ever durable: the count is the last thing in a record."""
+        if path.suffix != ".log" or not end.last:
+            return True  # `_recount` will say
+        return self._tallied() <= int(u64.unpack(end.last)[0])
+
     def _commit(self, db: "DB", puts: Mapping[bytes, bytes | None]) -> None:
+        self._count += 1
         # Without `transaction` an exception in the block would write the half of it.
         with db.write_batch(transaction=True, sync=True) as batch:
             for key, value in puts.items():
@@ -282,8 +349,11 @@ class LevelDbKv:
                     batch.delete(key)
                 else:
                     batch.put(key, value)
+            batch.put(COUNT, u64.pack(self._count))
         # The batch may have begun a new log file: see `_revive`.
         os.fsync(self._directory)
+        with suppress(OSError):  # behind is harmless
+            os.pwrite(self._tally, u64.pack(self._count), 0)
 
     def _drop(self) -> None:
         view, db = self._view, self._db

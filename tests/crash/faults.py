@@ -4,6 +4,7 @@ The simulator's faults (`tests/sim/mutants.py`) break rules; these break what on
 shows. They are planted in a process of their own, which then runs as it is.
 """
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ def _no_sync() -> None:
                 else:
                     batch.put(key, value)
 
-    LevelDbKv._commit = commit  # type: ignore[method-assign]  # that is the fault
+    _replace(LevelDbKv, "_commit", commit)
 
 
 def _no_directory_sync() -> None:
@@ -29,21 +30,20 @@ def _no_directory_sync() -> None:
         """`os` with an fsync that does nothing: the store syncs nothing else by it."""
 
         def __getattr__(self, name: str) -> Any:
-            return (lambda fd: None) if name == "fsync" else getattr(_os, name)
+            return (lambda fd: None) if name == "fsync" else getattr(os, name)
 
-    _os = leveldb.os
-    leveldb.os = NoFsync()  # type: ignore[assignment]  # that is the fault
+    _replace(leveldb, "os", NoFsync())
 
 
 def _no_block_directory_sync() -> None:
-    files._sync = _nothing
+    _replace(files, "sync", _nothing)
 
 
 def _no_block_sync() -> None:
     def write(path: Path, block: bytes) -> None:
         path.write_bytes(block)
 
-    files._write = write
+    _replace(files, "_write", write)
 
 
 def _row_before_block() -> None:
@@ -56,11 +56,15 @@ def _row_before_block() -> None:
             keep(self, *late.pop())
         late.append(given)
 
-    files.BlockFiles._keep = later  # type: ignore[method-assign]  # that is the fault
+    _replace(files.BlockFiles, "_keep", later)
 
 
 def _nothing(*given: object) -> None:
     pass
+
+
+def _replace(where: Any, name: str, by: Any) -> None:
+    setattr(where, name, by)
 
 
 FAULTS: dict[str, Callable[[], None]] = {

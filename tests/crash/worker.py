@@ -18,7 +18,7 @@ somebody is noted in a file beside the home, one line each, in one call to the s
 import os
 import random
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +38,7 @@ from node.services import node as nodes
 from node.services.mailbox import Mailbox
 from node.services.node import Node
 from node.services.submit import Terms, is_small
+from node.store.lock import HomeLock
 from node.system import SystemClock, SystemRandomness
 from node.units import ByteCount, Millis
 from tests.crash.faults import plant
@@ -89,7 +90,7 @@ async def live(folder: Path, notes: Notes, load: Load) -> None:
     if not home.config.exists():
         await daemon.init(home, name="anna", listen=None, at=None)
         notes.say("made")
-    with daemon.HomeLock(home.lock):
+    with HomeLock(home.lock):
         async with daemon.opened(home) as (db, files), trio.open_nursery() as nursery:
             await files.clean()
             node = nodes.make(
@@ -195,7 +196,7 @@ async def _one(node: Node, notes: Notes, load: Load, chance: random.Random) -> N
         notes.say("retracted", cids.show(message))
 
 
-async def _pieces(content: bytes) -> AsyncIterator[bytes]:
+async def _pieces(content: bytes) -> AsyncGenerator[bytes, None]:
     for at in range(0, len(content), 30_000):
         yield content[at : at + 30_000]
 
@@ -236,7 +237,7 @@ async def _settled(node: Node) -> None:
 
 
 async def until(fact: Callable[[], bool]) -> None:
-    while not fact():
+    while not fact():  # noqa: ASYNC110  # rows don't say when they change
         await trio.sleep(0.002)
 
 
