@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeVar
 
+from node import limits
 from node.encoding.cid import Cid
 from node.machines import rows
 from node.objects.record import Endpoint
@@ -179,6 +180,8 @@ class Request:
     """The type that is asked for, where a call has several."""
     greeting: bool = False
     """Anybody may answer, over TLS too: the answer proves itself, held against `Response.pin`."""
+    room: ByteCount = limits.CAR
+    """How large the answer to a request for many blocks may be; one block is always given."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

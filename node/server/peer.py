@@ -9,7 +9,8 @@ Spec: design section 5.
 
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 
 from node import limits
 from node.asgi import (
@@ -27,6 +28,7 @@ from node.encoding import names
 from node.errors import Absent, Malformed, Media, WillcallError
 from node.ports import DAG_CBOR, PeerApp, Request, Response
 from node.server.admission import Network, source
+from node.server.outgoing import Outgoing
 from node.units import KIB, ByteCount
 
 log = logging.getLogger(__name__)
@@ -46,6 +48,8 @@ class Route:
     bodies: Mapping[str, ByteCount]
     query: bool = False
     """Whether a query belongs to the call. Elsewhere it names something that is not there."""
+    answer: ByteCount = NOTHING
+    """The largest answer, where that is more than memory takes no notice of."""
 
 
 READ = {"GET": NOTHING, "HEAD": NOTHING}
@@ -56,13 +60,13 @@ PATHS: Mapping[str, Route] = {
     "/v1/retractions": Route({"POST": limits.SMALL}),
     "/v1/introductions": Route({"POST": limits.INTRODUCTION}),
     "/v1/poll": Route({"POST": limits.SMALL}),
-    "/v1/blocks": Route({"POST": BLOCKS}),
+    "/v1/blocks": Route({"POST": BLOCKS}, answer=limits.CAR),
     "/.well-known/willcall": Route(READ),
     "/.well-known/webfinger": Route(READ, query=True),
 }
 
 PREFIXES: Mapping[str, Route] = {
-    "/v1/blocks/": Route(READ),
+    "/v1/blocks/": Route(READ, answer=limits.BLOCK),
     "/v1/owners/": Route(READ),
     "/v1/records/": Route({**READ, "PUT": limits.RECORD}),
     "/i/": Route(READ, query=True),
@@ -90,6 +94,7 @@ class PeerFace:
         self._app = app
         self._proxies = proxies
         self._traffic = traffic or Traffic()
+        self._outgoing = Outgoing()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
@@ -97,12 +102,13 @@ class PeerFace:
         # The path as it was sent: decoding it would give one thing several names.
         path: str = scope["raw_path"].decode("latin-1")
         name, route = _route(path)
-        try:
-            answer = await self._answer(scope, receive, path, route)
-        except WillcallError as error:
-            answer = problem_of(error)
-        self._note(scope, name, route, answer.status)
-        await respond(send, answer, head=head)
+        with ExitStack() as until_sent:
+            try:
+                answer = await self._answer(scope, receive, path, route, until_sent)
+            except WillcallError as error:
+                answer = problem_of(error)
+            self._note(scope, name, route, answer.status)
+            await respond(send, answer, head=head)
 
     def _note(self, scope: Scope, name: str, route: Route, status: int) -> None:
         # Of what the client wrote, only what is ours: it must not choose what is counted.
@@ -113,7 +119,9 @@ class PeerFace:
             facts["source"] = source(scope, self._proxies)
             log.debug("request", extra={"facts": facts})
 
-    async def _answer(self, scope: Scope, receive: Receive, path: str, route: Route) -> Response:
+    async def _answer(
+        self, scope: Scope, receive: Receive, path: str, route: Route, until_sent: ExitStack
+    ) -> Response:
         if not route.bodies or (scope["query_string"] and not route.query):
             raise Absent("There is no such call.")
         if scope["query_string"]:
@@ -122,7 +130,15 @@ class PeerFace:
         if method not in route.bodies:
             return _not_allowed(route)
         request = await _request(scope, receive, method, path, route.bodies[method])
-        return await self._app.answer(request, source(scope, self._proxies))
+        where = source(scope, self._proxies)
+        if not route.answer:
+            return await self._app.answer(request, where)
+        share = until_sent.enter_context(self._outgoing.share(where, route.answer))
+        if share.room < route.answer:
+            request = replace(request, room=share.room)
+        answer = await self._app.answer(request, where)
+        share.shrink(len(answer.body))
+        return answer
 
 
 async def _request(

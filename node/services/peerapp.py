@@ -118,7 +118,7 @@ class Peers:
         return Response(status=200, body=await self._hearing.poll(request.body))
 
     async def _car(self, request: Request, source: str) -> Response:
-        body = await self._serving.car(request.body)
+        body = await self._serving.car(request.body, request.room)
         return Response(status=200, body=body, content_type=CARV1, headers=PRIVATE)
 
     # --- gets and puts -----------------------------------------------------------------

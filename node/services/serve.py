@@ -21,7 +21,7 @@ from node.objects import answer
 from node.ports import Tables
 from node.services import ledger, library
 from node.services.core import Core
-from node.units import Instant
+from node.units import ByteCount, Instant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +62,8 @@ class Serving:
         """How many bytes `block` would give; raises the same."""
         return self._core.db.read(lambda tx: _find(tx, name, ticket, wrong=wrong)).block.size
 
-    async def car(self, body: bytes) -> bytes:
-        """Many blocks, as a CARv1 of at most 16 MiB or one block, in the order asked for.
+    async def car(self, body: bytes, most: ByteCount = limits.CAR) -> bytes:
+        """Many blocks, as a CARv1 of at most `most` bytes or one block, in the order asked for.
 
         Raises:
             Malformed: the request.
@@ -73,7 +73,7 @@ class Serving:
         found = self._core.db.read(lambda tx: list(_find_all(tx, wanted)))
         blocks: list[tuple[bytes, bytes]] = []
         served: list[_Found] = []
-        room: int = limits.CAR - car.HEADER
+        room: int = most - car.HEADER
         for each in found:
             size = each.block.size + car.FRAME + car.ROOT
             if size > room and blocks:
