@@ -9,6 +9,7 @@ import shutil
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from importlib import resources
 from itertools import islice
@@ -56,7 +57,13 @@ from node.store.committer import Committed
 from node.store.files import BlockFiles, sync
 from node.store.lock import HomeLock
 from node.store.tables import TableStore
-from node.system import SystemClock, SystemProcess, SystemRandomness, SystemThreads
+from node.system import (
+    SystemClock,
+    SystemProcess,
+    SystemRandomness,
+    SystemThreads,
+    descriptors,
+)
 from node.units import DAY, KIB, MIB, ByteCount, Millis
 
 LONGEST_SOCKET = 100
@@ -419,7 +426,7 @@ async def _serve(
                     door = _door(node, config, watched)
                     await servers.start(serve, "remote", door, remote, _REMOTE)
                 face = PeerFace(node.peers, running.proxies, traffic["public"])
-                bounds = ServerLimits(proxies=running.proxies)
+                bounds = _public_bounds(running.proxies)
                 await servers.start(serve, "public", face, public, bounds)
                 first = node.core.db.read(lambda tx: owners.find(tx, None))
                 ready(f"ready {names.did(first.owner)} {at} {config.origin}")
@@ -486,6 +493,17 @@ async def _server(
         traffic=by[name],
         task_status=task_status,
     )
+
+
+DESCRIPTORS = 4_096
+"""Files and connections: 1,024 who call, 512 whom we call, 256 of owners elsewhere, and as many
+again; where the system gives fewer, fewer may call."""
+
+
+def _public_bounds(proxies: Proxies) -> ServerLimits:
+    """What callers may take; half of all descriptors is the store's, and for whom we call."""
+    usual = ServerLimits(proxies=proxies)
+    return replace(usual, connections=min(usual.connections, descriptors(DESCRIPTORS) // 2))
 
 
 _LOCAL = ServerLimits(

@@ -99,3 +99,17 @@ def _descriptors() -> int | None:
         return len(os.listdir("/proc/self/fd")) - 1  # one is that of the listing itself
     except OSError:
         return None
+
+
+def descriptors(wanted: int) -> int:
+    """How many files and connections this process may have open, now that it asked for `wanted`.
+
+    Never fewer than before. What a service gets by itself (1,024) was meant for programs that
+    know no other way to wait than `select`.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        soft = most
+    return wanted if soft == resource.RLIM_INFINITY else soft

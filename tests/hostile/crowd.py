@@ -3,7 +3,7 @@
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import trio
 
@@ -24,13 +24,16 @@ class Crowd:
     """Clients of one port that do all the same, again and again.
 
     Attributes:
-        begun: connections that were made; over: those that the node ended.
+        count: how many they are.
+        begun: connections that were made.
+        there: set when there were as many as there are clients.
     """
 
     port: int
     act: Act
+    count: int
     begun: int = 0
-    over: int = 0
+    there: trio.Event = field(default_factory=trio.Event)
 
     async def one(self, number: int, forever: bool) -> None:
         """Client `number`: connects, acts, and does it again where `forever`."""
@@ -38,8 +41,9 @@ class Crowd:
             with suppress(OSError, trio.BrokenResourceError):
                 async with await dial(self.port, address(number)) as stream:
                     self.begun += 1
+                    if self.begun == self.count:
+                        self.there.set()
                     await self.act(stream)
-            self.over += 1
             if not forever:
                 return
             await trio.sleep(0.05)  # as fast as a flooder, not as fast as a loop
@@ -58,11 +62,12 @@ async def dial(port: int, source: str) -> trio.SocketStream:
 
 @asynccontextmanager
 async def crowd(port: int, count: int, act: Act, *, forever: bool = False) -> AsyncIterator[Crowd]:
-    """So many clients, as long as the block."""
-    made = Crowd(port, act)
+    """So many clients, all of which have connected, as long as the block."""
+    made = Crowd(port, act, count)
     async with trio.open_nursery() as nursery:
         for number in range(count):
             nursery.start_soon(made.one, number, forever)
+        await made.there.wait()
         yield made
         nursery.cancel_scope.cancel()
 

@@ -3,6 +3,7 @@
 import http.client
 import time
 
+from node.crypto import tokens
 from node.encoding import cid as cids
 from node.encoding import names
 from node.encoding.cid import Cid
@@ -13,7 +14,6 @@ from node.objects.notification import Notification
 from node.objects.record import Endpoint
 from node.ports import DAG_CBOR
 from node.services import meet
-from node.crypto import tokens
 from node.units import DAY, Instant
 from tests.factories import person, plain_record, some
 
