@@ -173,6 +173,9 @@ def _node(row: dict[str, Any]) -> None:
     render.line(f"sent {row['stored']}, still open {row['open']}")
     render.line(f"waiting at senders {row['waiting']}, held from strangers {row['held']}")
     render.line(f"quota: {render.size(used)} of {render.size(quota['limit'])} used")
+    if row["called_from"] == "this machine":
+        render.line("nobody elsewhere can call this node: it asks its contacts for mail by itself,")
+        render.line("and what you send to them can't be picked up")
     if row["returned"]:
         render.line(f"given back to the disk since then: {render.size(row['returned'])}")
 
@@ -192,6 +195,8 @@ def invite(
         return
     render.line(f"For one person on {row['reach']}, until {render.when(row['expires'])} UTC:")
     render.line(row["link"])
+    if row["reach"] == "this machine":
+        render.hint("others elsewhere can't call this node: let them invite you (willcall doctor)")
     if sys.stdout.isatty():
         import segno
 

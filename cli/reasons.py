@@ -16,6 +16,10 @@ NOT_REACHED = {
     "gone-away": f"the connection broke off; {AGAIN}",
     "guarded": "their address is one this node does not call: see network.private and "
     "network.ports in `willcall config show`",
+    "not-callable": "their node can't be called from here, it calls others: what waits for it goes "
+    "when it asks. To meet, give them an invite of yours",
+    "not-called": "their node knows of it and can't come for it: nobody there can call this node "
+    "(willcall doctor)",
     "no-origin": "nobody has told where to reach them: " + ASK,
 }
 OTHERS_REACHED = {

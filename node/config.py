@@ -152,6 +152,10 @@ class Network(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
         bool,
         _key("whether private addresses (10.0.0.0/8 and such) may be called, or be the origin"),
     ] = False
+    inbound: Annotated[
+        bool,
+        _key("whether others can call this node; false: it asks its contacts every five minutes"),
+    ] = True
     ports: Annotated[
         tuple[int, ...], _key("ports that may be called beside 443, 4625 and 8443", _check_ports)
     ] = ()

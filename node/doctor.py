@@ -117,8 +117,9 @@ def place(config: Config) -> Finding:
     """What the origin alone says of who can come here."""
     at = config.origin
     go = "to be reached from elsewhere: network.origin in config.toml, docs/operations.md"
-    if origin.is_loopback(at):
-        said = f"{at}: for this machine alone"
+    if not config.network.inbound or origin.is_loopback(at):
+        said = f"{at}: for this machine alone. Mail from elsewhere comes by asking for it; what is"
+        said += " sent there can't be picked up"
         return Finding(check="origin", state=OK, detail=said, next=go)
     _, port = origin.split(at)
     if origin.is_private(at):

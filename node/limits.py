@@ -108,6 +108,8 @@ CLOCK_STEP = Millis(1 * DAY)
 """A wall clock that moved by more against the monotonic one is not believed."""
 CLOCK_HOLD = Millis(1 * DAY)
 """For so long nothing expires or is swept after such a step."""
+POLL_INSTEAD = Millis(5 * MINUTE)
+"""The same where a contact can't call us: how long mail may wait for want of a notification."""
 POLL_EVERY = Millis(6 * HOUR)
 """A running node asks its contacts this often; notifications do the rest."""
 POLLS = 64

@@ -35,6 +35,7 @@ def at(origin: str) -> Config:
         (doctor.clock([], believed=True), "unknown", "no contact"),
         (doctor.clock(None, believed=True), "unknown", "running node"),
         (doctor.place(at("127.0.0.1:4625")), "ok", "this machine alone"),
+        (doctor.place(at("127.0.0.1:4625")), "ok", "can't be picked up"),
         (doctor.place(at("10.0.0.1:4625")), "ok", "this network alone"),
         (doctor.place(at("anna.example:443")), "ok", "anna.example:443"),
         (doctor.place(at("anna.example:4700")), "warn", "port 4700"),

@@ -120,6 +120,23 @@ def is_plain(origin: str) -> bool:
     return is_loopback(origin) or is_private(origin)
 
 
+def reaches(here: str, there: str) -> bool:
+    """Whether a node at `there` could call `here`, as far as both addresses tell.
+
+    Nobody calls into a world that is smaller than its own: this machine, this network, all.
+
+    Raises:
+        Malformed: one of them is no origin.
+    """
+    return _width(here) >= _width(there)
+
+
+def _width(at: str) -> int:
+    if is_loopback(at):
+        return 0
+    return 1 if is_private(at) else 2
+
+
 def is_unspecified(origin: str) -> bool:
     """Whether it is 0.0.0.0 or [::]: to listen on, not to call.
 

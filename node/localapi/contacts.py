@@ -42,12 +42,13 @@ class ContactCalls:
         if not isinstance(valid, int) or not SECOND <= valid <= limits.KEEP_LONGEST:
             raise Usage("an invite is valid for a second to 400 days", next="--valid 7d")
         id, now = self._core.randomness.bytes(4), self._core.now()
-        at = self._core.config.origin
+        config = self._core.config
+        reach = views.reach(config.origin, inbound=config.network.inbound)
 
         def work(tx: Tables) -> Any:
             row = meet.make_invite(tx, call.owner, id, valid, now)
-            link = meet.print_link(tx, row, at)
-            return {"link": link, "expires": views.time(row.expires), "reach": views.reach(at)}
+            link = meet.print_link(tx, row, config.origin)
+            return {"link": link, "expires": views.time(row.expires), "reach": reach}
 
         return await self._core.db.transact(work)
 

@@ -15,7 +15,7 @@ from node.services.admit import Admission
 from node.services.calls import Calls
 from node.services.core import Core
 from node.services.greet import Met
-from node.units import Instant
+from node.units import Instant, Millis
 
 
 class Asker:
@@ -34,7 +34,7 @@ class Asker:
         now, jitter = self._core.now(), self._core.jitter()
         if met.peer.poll_at is None or met.peer.poll_at > now:
             return
-        since, later = met.peer.since, Instant(now + retry.moved(limits.POLL_EVERY, jitter))
+        since, later = met.peer.since, Instant(now + retry.moved(self._every(met), jitter))
         for _ in range(limits.POLLS):
             answer = await self._poll(met, since)
             if not isinstance(answer, PollAnswer):
@@ -51,6 +51,11 @@ class Asker:
             await trio.sleep(0.001)  # `issued` must grow
         soon = Instant(self._core.now() + limits.POLLS_PAUSE)
         self._note(met, lambda row: peers.on_poll_answer(row, since, soon))
+
+    def _every(self, met: Met) -> Millis:
+        """How often: whoever can't call us can't tell us either."""
+        called = self._core.is_called_from(met.at.origin)
+        return limits.POLL_EVERY if called else limits.POLL_INSTEAD
 
     async def _poll(self, met: Met, since: Instant) -> PollAnswer | Answer:
         asked = Poll(

@@ -10,6 +10,7 @@ from node.config import Config
 from node.crypto import tokens
 from node.encoding import cid as cids
 from node.encoding import names
+from node.encoding import origin as origins
 from node.encoding.cid import Cid
 from node.machines.rows import Owner
 from node.objects.record import Endpoint
@@ -171,6 +172,10 @@ class Core:
         if silent >= limits.SEEK_AFTER and len(self.missed) < limits.SEEK_KEYS:
             self.missed.add((owner, did))
             self.missing.ring()
+
+    def is_called_from(self, there: str) -> bool:
+        """Whether a node at `there` could call us, as far as we know."""
+        return self.config.network.inbound and origins.reaches(self.config.origin, there)
 
     def now(self) -> Instant:
         """The wall clock, to be read once for each fact."""

@@ -119,6 +119,7 @@ class Deliverer:
                 if row is not None and row.wake_at is not None and row.wake_at <= now:
                     refused = error.reason if row.introduce else row.refused
                     after = peers.on_silence(row, now, jitter, error.reason).but(refused=refused)
+                    after = self._sooner(after, now)
                     tx.peers.put(after)
                     self._core.miss(owner, did, after.silent)
                     self._core.history.add(owner, "silent", now, who=did, detail=error.text)
@@ -126,6 +127,15 @@ class Deliverer:
         self._core.db.apply(work)
         self._core.tally.add("unanswered", error.reason)
         self._core.note("silent", peer=short(dids[0]), reason=error.reason, why=error.text)
+
+    def _sooner(self, row: Peer, now: Instant) -> Peer:
+        """Who can't call us would have to wait for our next attempt, however long it was away."""
+        at = greet.place(row)
+        if at is None or row.poll_at is None or self._core.is_called_from(at.origin):
+            return row
+        soonest = Instant(now + limits.POLL_INSTEAD)
+        made: Peer = row.but(wake_at=min(row.wake_at or soonest, soonest))
+        return made
 
     def _more(self, owner: Key, did: Key) -> bool:
         """Notes that the peer answered; whether something is due already."""

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 
+from node.encoding import origin as origins
 from node.errors import Unreachable
 from node.machines.rows import Owner, Peer
 from node.objects import record
@@ -74,10 +75,18 @@ class Greeter:
         aim = place(row)
         if aim is None:
             raise Unreachable("it is not known where to reach this address", reason="no-origin")
+        self._check_width(aim)
         (row,), at = await self.greeted([row], aim)
         found = known(row)
         assert found is not None, "whoever was greeted has told its record"
         return Met(owner=owner, peer=row, record=found, at=at)
+
+    def _check_width(self, at: Endpoint) -> None:
+        """Raises Unreachable for an address that only its own machine or network can call."""
+        config = self._core.config
+        near = origins.is_private(at.origin) and config.network.private
+        if not near and not origins.reaches(at.origin, config.origin):
+            raise Unreachable(f"{at.origin} can't be called from here", reason="not-callable")
 
     async def _moved(self, row: Peer) -> Peer:
         """The row, after a place was greeted that only a link has named: is the contact there?"""

@@ -154,7 +154,7 @@ class Peers:
             name=claim.name,
             did=names.did(claim.id),
             head=meet.link_head(claim.id, config.origin),
-            reach=views.reach(config.origin),
+            reach=views.reach(config.origin, inbound=config.network.inbound),
             source=config.invite.source,
         )
         return _own_page(200, made)

@@ -17,7 +17,6 @@ import trio
 from node import limits
 from node.discovery import directory, seeds
 from node.discovery.directory import Allowance
-from node.encoding import origin
 from node.errors import StoreFailed, Unreachable
 from node.machines import peer as peers
 from node.machines import retry
@@ -170,7 +169,8 @@ class Teller:
                         nursery.start_soon(self._tell, owner, place, at_once)
 
     def _is_due(self, owner: Owner, place: Endpoint) -> bool:
-        if not _reaches(self._core.config.origin, place.origin):
+        # A wider world is not told of a smaller one.
+        if not self._core.is_called_from(place.origin):
             return False
         told = self._told.get((owner.owner, place.origin))
         now = self._core.now()
@@ -203,14 +203,3 @@ class Teller:
         return (
             None if kept is not None and kept.block == owner.record else "it tells another, or none"
         )
-
-
-def _reaches(here: str, there: str) -> bool:
-    """Whether whoever asks `there` could call us `here`: a wider world is not told of a smaller."""
-    return _width(here) >= _width(there)
-
-
-def _width(at: str) -> int:
-    if origin.is_loopback(at):
-        return 0
-    return 1 if origin.is_private(at) else 2

@@ -14,7 +14,7 @@ from node.machines import inbox, outbox
 from node.machines.rows import Delivery, Held, Mail, Owner, Peer, Sent
 from node.objects import record
 from node.ports import Tables
-from node.services import ledger, meet
+from node.services import greet, ledger, meet
 from node.services.core import Core
 from node.services.mailbox import Contents
 from node.units import Instant, Key
@@ -83,13 +83,19 @@ def everything(row: Peer) -> Document:
     }
 
 
-def delivery(tx: Tables, row: Delivery, now: Instant, *, attempts: bool) -> Document:
-    """One delivery as `status` shows it."""
+def delivery(
+    tx: Tables, row: Delivery, now: Instant, *, attempts: bool, called_from: Callable[[str], bool]
+) -> Document:
+    """One delivery as `status` shows it.
+
+    Args:
+        called_from: whether a node at that origin can call us.
+    """
     made: Document = {
         "to": name_of(tx, row.owner, row.to),
         "did": names.did(row.to),
         "state": row.state,
-        "reason": _reason(row) or _silence(tx, row),
+        "reason": _reason(row) or _silence(tx, row, called_from),
         "delayed": outbox.is_delayed(row, now),
     }
     if attempts:
@@ -107,11 +113,17 @@ def _reason(row: Delivery) -> str | None:
     return "after it expired" if row.ended_as == "expired" else row.reason
 
 
-def _silence(tx: Tables, row: Delivery) -> str | None:
-    """Why nobody answers, where that is what it waits for."""
+def _silence(tx: Tables, row: Delivery, called_from: Callable[[str], bool]) -> str | None:
+    """Why nobody answers, or comes, where that is what it waits for."""
     peer = tx.peers.get(row.owner, row.to)
     waits = outbox.is_open(row) and row.state not in outbox.PAUSED
-    return peer.silent_why if waits and peer is not None and peer.silent else None
+    if not waits or peer is None or row.to == row.owner:
+        return None
+    if peer.silent:
+        return peer.silent_why
+    at = greet.place(peer)
+    told = row.state == "notified" and at is not None
+    return "not-called" if told and at is not None and not called_from(at.origin) else None
 
 
 def _next_at(tx: Tables, row: Delivery) -> Instant | None:
@@ -138,7 +150,10 @@ class Views:
 
         def work(tx: Tables) -> list[Document]:
             rows = sorted(tx.deliveries.scan(row.owner, row.message), key=lambda d: d.stamp)
-            return [delivery(tx, each, now, attempts=attempts) for each in rows]
+            called_from = self._core.is_called_from
+            return [
+                delivery(tx, each, now, attempts=attempts, called_from=called_from) for each in rows
+            ]
 
         return {
             "message": cids.show(row.message),
@@ -232,6 +247,9 @@ class Views:
             "held": account.ring,
             "quota": self.quota(owner),
             "largest": int(self._core.config.message),
+            "called_from": reach(
+                self._core.config.origin, inbound=self._core.config.network.inbound
+            ),
         }
 
 
@@ -252,8 +270,8 @@ def _held(row: Held) -> Document:
     }
 
 
-def reach(at: str) -> str:
+def reach(at: str, *, inbound: bool) -> str:
     """Who can use an invite to this origin."""
-    if origin.is_loopback(at):
+    if origin.is_loopback(at) or not inbound:
         return "this machine"
     return "this network" if origin.is_private(at) else "anywhere"

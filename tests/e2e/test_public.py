@@ -148,6 +148,33 @@ def _reason(home: Home, message: str) -> str | None:
     return reason
 
 
+# --- nobody can call it -------------------------------------------------------------------
+
+
+def test_a_node_that_only_calls_others(town: Town, pair: tuple[Home, Home]) -> None:
+    """Dora has an address of her machine's own: mail to her comes by asking, hers stays."""
+    ben = pair[1]
+    dora = town.home(town.here, "dora", "127.0.0.1")
+    with ended([dora]):
+        dora.start()
+        assert dora.json("invite")["reach"] == "this machine"
+        assert dora.json("contact", "add", ben.json("invite")["link"])["mutual"] is True
+        message = ben.send("dora", LARGE)
+        until(lambda: _reason(ben, message) == "not-callable", 40)
+        assert reasons.NOT_REACHED["not-callable"] in ben.says("status", message)
+        dora.stop()
+        dora.start()  # asks at once; else within five minutes
+        ben.settled(message, "confirmed", 40)
+        assert dora.raw(1) == LARGE
+        told = dora.send("ben", b"come and get it\n")
+        until(lambda: _reason(dora, told) == "not-called", 40)
+        assert reasons.NOT_REACHED["not-called"] in dora.says("status", told)
+        assert "nobody elsewhere can call this node" in dora.says("status")
+        made = {row["check"]: row for row in dora.json("doctor")}
+        assert "can't be picked up" in made["origin"]["detail"]
+    ben.json("contact", "remove", "dora")
+
+
 # --- given certificates -------------------------------------------------------------------
 
 

@@ -159,11 +159,12 @@ def config_of(
     sent: str = "keep",
     quota: str = "5GiB",
     message: str = "64MiB",
+    inbound: bool = True,
     directory: Directory | None = None,
     discovery: Discovery | None = None,
 ) -> Config:
     return Config(
-        network=Network(listen=origin),
+        network=Network(listen=origin, inbound=inbound),
         pickup=Pickup(ask_over=ask_over),
         retention=Retention(sent=sent),
         capacity=Capacity(quota=quota, message=message),
