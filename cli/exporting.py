@@ -52,14 +52,7 @@ def export(
     if inbox and sent:
         raise Usage("--inbox and --sent together are everything", next="leave out both")
     what = "inbox" if inbox else "sent" if sent else "all"
-    # The first piece is asked for before a file is made: no node, no file.
-    messages = _begun(_messages(STATE.local().stream("export", of=what)))
-    count = _Count()
-    with render.counting(lambda: str(count)):
-        if mbox is not None:
-            _to_mbox(messages, mbox, count)
-        else:
-            _to_maildir(messages, Path(maildir or ""), count)
+    count = written(what, mbox, maildir)
     made = {"messages": count.messages, "known": count.known, "absent": count.absent}
     if mbox == "-":
         return
@@ -72,16 +65,36 @@ def export(
         render.note(f"({count.absent} are not here: they wait at their senders, or were freed)")
 
 
-class _Count:
-    """What was written so far."""
+def written(what: str, mbox: str | None, maildir: str | None) -> "Count":
+    """Writes the mail of the owner that is meant; what was written, whole and durable.
+
+    Args:
+        what: `inbox`, `sent` or `all`.
+        mbox: a file that does not exist; None: a Maildir.
+        maildir: where.
+    """
+    # The first piece is asked for before a file is made: no node, no file.
+    messages = _begun(_messages(STATE.local().stream("export", of=what)))
+    count = Count()
+    with render.counting(lambda: str(count)):
+        if mbox is not None:
+            _to_mbox(messages, mbox, count)
+        else:
+            _to_maildir(messages, Path(maildir or ""), count)
+    return count
+
+
+class Count:
+    """What was written so far; `broken`: what should be here, and can't be read."""
 
     def __init__(self) -> None:
-        self.messages = self.known = self.absent = self.size = 0
+        self.messages = self.known = self.absent = self.size = self.broken = 0
 
     def left_out(self, message: Message, why: Broken) -> None:
         """Counts what is not here; what should be here is named."""
         self.absent += 1
         if message.about.get("state") not in ("waiting", "failed"):
+            self.broken += 1
             render.note(f"({render.tail(message.about['message'])}: {why})")
 
     def __str__(self) -> str:
@@ -144,7 +157,7 @@ class _Frames:
         return bool(piece)
 
 
-def _to_mbox(messages: Iterator[Message], path: str, count: _Count) -> None:
+def _to_mbox(messages: Iterator[Message], path: str, count: Count) -> None:
     from node.mail import mbox
     from node.units import Instant
 
@@ -214,7 +227,7 @@ def _failed(path: Path | str, error: OSError) -> WillcallError:
     return StoreFailed(f"{path} can't be written: {error.strerror}")
 
 
-def _to_maildir(messages: Iterator[Message], folder: Path, count: _Count) -> None:
+def _to_maildir(messages: Iterator[Message], folder: Path, count: Count) -> None:
     from node.mail import maildir
 
     try:
@@ -242,7 +255,7 @@ class _Box:
         names = (name for sub in ("new", "cur") for name in os.listdir(folder / sub))
         self._known = {maildir.stem(name) for name in names}
 
-    def put(self, message: Message, count: _Count) -> None:
+    def put(self, message: Message, count: Count) -> None:
         """Writes a message that is not there yet."""
         from node.mail import maildir
         from node.units import Instant

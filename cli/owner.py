@@ -1,9 +1,12 @@
-"""`owner add | rename | list | token | tokens`: who else keeps mail at this node."""
+"""`owner add | rename | remove | list | token | tokens`: who else keeps mail at this node."""
+
+from typing import Any
 
 import typer
 
 from cli import completing, phrase, render
 from cli.state import STATE
+from node.errors import StoreFailed, Usage
 
 owners = typer.Typer(
     name="owner", help="Whose mail this node keeps.", no_args_is_help=True, rich_markup_mode=None
@@ -55,6 +58,69 @@ def rename(
         render.document(row)
     else:
         render.line(f"{name} is {row['name']} now")
+
+
+@owners.command()
+def remove(
+    name: str = typer.Argument(...),
+    mbox: str | None = typer.Option(None, "--mbox", metavar="FILE", help="Export there first."),
+    maildir: str | None = typer.Option(
+        None, "--maildir", metavar="DIR", help="Export there first, a file for each message."
+    ),
+    without: bool = typer.Option(False, "--without-export", help="Its mail is not wanted."),
+) -> None:
+    """Removes an owner and all its mail from this node, for ever; exports the mail first.
+
+    What nobody has confirmed yet is withdrawn, and who was told of it hears that. Its 24 words
+    still are the same person, at any node. The last owner can't be removed.
+
+    Examples: willcall owner remove ben --mbox ben.mbox
+    willcall owner remove ben --without-export
+    """
+    if sum((mbox is not None, maildir is not None, without)) > 1 or mbox == "-":
+        raise Usage(
+            "give one of --mbox FILE, --maildir DIR, --without-export", next="--mbox ben.mbox"
+        )
+    local, mark = STATE.local(), None
+    found = local.get("leaving", name)
+    if mbox is not None or maildir is not None:
+        _check_can_go(local, name, found)
+        mark = found["mark"]
+        _exported(name, mbox, maildir)
+    with render.patience("telling those who have not confirmed yet"):
+        row = local.post("remove", name, exported=mark, without_export=without or None)
+    if STATE.json:
+        render.document(row)
+        return
+    render.line(f"{row['name']} is removed; {render.size(row['freed'])} are free again")
+    if row["withdrawn"]:
+        render.line(f"withdrawn, because not confirmed yet: {row['withdrawn']}")
+    if row["untold"]:
+        render.note(f"(not told, because their nodes do not answer: {row['untold']})")
+    if found["waiting"]:
+        render.note(f"({found['waiting']} letters still waited at their senders)")
+    if found["first"]:
+        render.note("backups open with the words of the next owner from now on: " + row["first"])
+
+
+def _check_can_go(local: Any, name: str, found: dict[str, Any]) -> None:
+    """Whoever can't be removed is not exported for nothing: the node says why."""
+    if found["last"] or found["archives"]:
+        local.post("remove", name)
+
+
+def _exported(name: str, mbox: str | None, maildir: str | None) -> None:
+    from cli import exporting
+
+    STATE.owner = name
+    count = exporting.written("all", mbox, maildir)
+    STATE.owner = None
+    render.note(f"{count}: {mbox or maildir}") if not STATE.json else None
+    if count.broken:
+        raise StoreFailed(
+            f"{count.broken} messages can't be read, so {name} was not removed",
+            next="restore a backup for them, or --without-export",
+        )
 
 
 @owners.command("list")

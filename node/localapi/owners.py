@@ -1,5 +1,6 @@
 """The node, and the owners it works for."""
 
+from dataclasses import asdict
 from typing import Any
 
 from node.config import size
@@ -9,16 +10,20 @@ from node.localapi.call import Call, Handler, optional, word
 from node.localapi.rights import MONITOR, OWNER
 from node.machines.rows import Owner, Token
 from node.ports import Tables
-from node.services import backup, devices, holdings, meet, owners, views
+from node.services import backup, devices, holdings, leave, meet, owners, views
 from node.services.node import Node
 from node.services.views import Views
+
+PATIENCE = 5.0
+"""Seconds in which peers hear that an owner's open mail is withdrawn: one is enough for a node
+that runs."""
 
 
 class OwnerCalls:
     """Who lives here, and how the node is."""
 
     def __init__(self, node: Node) -> None:
-        self._core, self._sweeper = node.core, node.sweeper
+        self._node, self._core, self._sweeper = node, node.core, node.sweeper
         self._views = Views(node.core, node.core.clock.steady())
         self.table: dict[str, Handler] = {
             "GET whoami": self._whoami,
@@ -27,6 +32,8 @@ class OwnerCalls:
             "GET owners": self._owners,
             "POST owners": self._owner_add,
             "POST rename": self._owner_rename,
+            "GET leaving": self._leaving,
+            "POST remove": self._owner_remove,
             "GET tokens": self._tokens,
             "POST token": self._token,
             "POST revoke": self._revoke,
@@ -102,6 +109,35 @@ class OwnerCalls:
         row = await self._core.db.transact(work)
         self._core.outgoing.ring()
         return views.whoami(row, self._core.config.origin)
+
+    async def _leaving(self, call: Call) -> Any:
+        """What an owner would leave behind; `mark` says under which state it was exported."""
+        name = word(call)
+
+        def work(tx: Tables) -> tuple[Owner, leave.Facts]:
+            owner = owners.find(tx, name)
+            return owner, leave.facts(tx, owner.owner)
+
+        owner, found = self._core.db.read(work)
+        return views.whoami(owner, self._core.config.origin) | asdict(found)
+
+    async def _owner_remove(self, call: Call) -> Any:
+        """Removes an owner; refused unless it was exported, or that is said to be unwanted."""
+        name, body = word(call), await call.json()
+        owner, left = await self._node.leaving.remove(
+            name,
+            optional(body, "exported"),
+            anyway=body.get("without_export") is True,
+            patience=PATIENCE,
+        )
+        if self._node.search is not None:
+            await self._node.search.clean()
+        first = self._core.db.read(lambda tx: owners.find(tx, None))
+        return (
+            views.whoami(owner, self._core.config.origin)
+            | asdict(left)
+            | {"first": names.did(first.owner)}
+        )
 
     async def _tokens(self, call: Call) -> Any:
         name = word(call)

@@ -21,6 +21,8 @@ RIGHTS: Final[dict[str, str]] = {
     "GET owners": NODE,
     "POST owners": NODE,
     "POST rename": NODE,
+    "GET leaving": NODE,
+    "POST remove": NODE,
     "POST rotate": NODE,
     "GET tokens": NODE,
     "POST token": NODE,

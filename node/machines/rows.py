@@ -37,6 +37,7 @@ class Node(Row, frozen=True, kw_only=True, omit_defaults=True):
         lost: (memory, start) of the last restore: what happened between is not remembered.
         rival: when a contact last showed a record of ours that we did not make.
         listed: how many records are kept for others.
+        removed: owners who went, until a start finds nothing more of them.
     """
 
     schema: int
@@ -53,6 +54,7 @@ class Node(Row, frozen=True, kw_only=True, omit_defaults=True):
     lost: tuple[Instant, Instant] | None = None
     rival: Instant = Instant(0)
     listed: int = 0
+    removed: tuple[bytes, ...] = ()
 
 
 class Owner(Row, frozen=True, kw_only=True, omit_defaults=True):

@@ -27,7 +27,7 @@ from node.services.admit import Admission
 from node.services.announce import Announcer, Resealed, count_receipt
 from node.services.ask import Asker
 from node.services.calls import Answered, Calls
-from node.services.core import Core, short, the_owner
+from node.services.core import Core, short
 from node.services.greet import Greeter, Met
 from node.services.rounds import Rounds, of_the_disk
 from node.units import Instant, Key
@@ -99,6 +99,9 @@ class Deliverer:
         row, speaker = self._core.db.read(
             lambda tx: (tx.peers.get(owner, did), tx.owners.get(owner))
         )
+        if row is not None and speaker is None:
+            # Its owner was removed while somebody wrote it; else it would be due for ever.
+            await self._core.db.transact(lambda tx: tx.peers.delete(row))
         if row is None or speaker is None:
             return None
         met = await self._greeter.meet(speaker, row)
@@ -240,7 +243,9 @@ class Deliverer:
         newer = theirs.block
 
         def work(tx: Tables) -> Owner:
-            before = the_owner(tx, me)
+            before = tx.owners.get(me)
+            if before is None:
+                return met.owner  # removed meanwhile
             after = owners.outdone(before, newer, now)
             if after != before:
                 tx.owners.put(after)

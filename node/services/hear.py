@@ -183,6 +183,8 @@ def _peers_called(tx: Tables, did: Key) -> list[Peer]:
 
 def _concerns(tx: Tables, claim: Retraction) -> bool:
     """Whether anything here is about this delivery."""
+    if tx.owners.get(claim.to) is None:
+        return False
     if arrive.mail_of(tx, claim.to, claim.message, claim.sender) is not None:
         return True
     if tx.pickups.get(claim.to, claim.sender, claim.message) is not None:

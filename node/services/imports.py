@@ -218,6 +218,7 @@ def _changed() -> Malformed:
 
 def _enter(tx: Tables, owner: Owner, item: Item, sealed: Sealed, now: Instant) -> None:
     """Blocks, the row, quota and counters, together."""
+    ledger.check_here(tx, owner.owner)
     for part in sealed.parts:
         tx.blocks.add(part.cid, part.size, None)
     tx.blocks.add(sealed.message, len(sealed.root), sealed.root)

@@ -5,7 +5,7 @@ what is kept. Functions here run inside a transaction.
 """
 
 from node import limits
-from node.errors import OverQuota
+from node.errors import NoContact, OverQuota
 from node.machines import inbox, outbox, retention
 from node.machines import peer as peers
 from node.machines.rows import Account, Delivery, Peer, Sent, fresh_account
@@ -49,6 +49,12 @@ def settle(tx: Tables, sent: Sent, now: Instant, *, keep_sent: bool) -> int:
             tx.blocks.drop(cid)
     tx.sent.put(sent.but(charge=column))
     return freed
+
+
+def check_here(tx: Tables, owner: Key) -> None:
+    """Raises NoContact for an owner who was removed while something was done for it."""
+    if tx.owners.get(owner) is None:
+        raise NoContact("this owner was removed; nothing was stored", next="willcall owner list")
 
 
 def check_room(row: Account, size: int) -> None:

@@ -31,6 +31,7 @@ from node.services.directory import Directory
 from node.services.find import Finder
 from node.services.greet import Greeter
 from node.services.hear import Hearing
+from node.services.leave import Leaving
 from node.services.meet import Introductions
 from node.services.peerapp import Peers
 from node.services.pickup import Collector
@@ -57,6 +58,7 @@ class Node:
     deliverer: Deliverer
     collector: Collector
     sweeper: Sweeper
+    leaving: Leaving
     backups: Backups
     seeker: Seeker
     teller: Teller
@@ -69,6 +71,7 @@ class Node:
     async def start(self) -> None:
         """What comes first: leftovers of a crash, records that say where we are, polls due."""
         await self.submission.clean()
+        await self.leaving.finish()
         if self.search is not None:
             await self.search.clean()
         now = self.core.now()
@@ -156,6 +159,7 @@ def make(
     directory, desk = Directory(core, calls), Desk(core)
     peers = Peers(core, admission, Hearing(core), Introductions(core), serving, directory, desk)
     switch.app = peers
+    sweeper = Sweeper(core, sweep_every)
     return Node(
         core=core,
         peers=peers,
@@ -164,7 +168,8 @@ def make(
         finder=Finder(core, calls),
         deliverer=Deliverer(core, calls, admission, greeter),
         collector=Collector(core, calls, greeter),
-        sweeper=Sweeper(core, sweep_every),
+        sweeper=sweeper,
+        leaving=Leaving(core, sweeper.space),
         backups=Backups(core, kept),
         seeker=Seeker(core, calls),
         search=None if found_by is None else Search(core, *found_by),

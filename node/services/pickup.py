@@ -38,7 +38,7 @@ from node.objects.record import Endpoint
 from node.ports import Tables
 from node.services import arrive, greet, ledger
 from node.services.calls import Answered, Calls
-from node.services.core import Core, secrets_of, short, the_owner
+from node.services.core import Core, secrets_of, short
 from node.services.greet import Greeter
 from node.services.rounds import Rounds, of_the_disk
 from node.units import Instant, Key
@@ -252,7 +252,9 @@ class Collector:
         return got
 
     def _unboxed(self, row: Pickup) -> bytes:
-        owner = self._core.db.read(lambda tx: the_owner(tx, row.owner))
+        owner = self._core.db.read(lambda tx: tx.owners.get(row.owner))
+        if owner is None:
+            raise Absent("its owner was removed meanwhile")
         return sealed.unbox(row.boxed, secrets_of(owner))
 
     async def _parts(self, at: Endpoint, got: _Got) -> None:

@@ -74,6 +74,7 @@ class Submission:
         sealed = [self._seal(owner, each, now) for each in contents]
 
         def work(tx: Tables) -> None:
+            ledger.check_here(tx, owner.owner)
             ledger.check_room(ledger.account(tx, owner.owner), sum(s.stored for s in sealed))
             self._enter(tx, owner, sealed, terms, now)
 
@@ -186,6 +187,7 @@ class Submission:
     def _finish(
         self, tx: Tables, draft: Draft, sealed: Sealed, enter: Callable[[Tables, Sealed], None]
     ) -> None:
+        ledger.check_here(tx, draft.owner)
         ledger.check_room(ledger.account(tx, draft.owner), sealed.stored)
         tx.drafts.delete(draft)
         enter(tx, sealed)

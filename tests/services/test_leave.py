@@ -1,0 +1,193 @@
+"""An owner leaves: nothing of it stays, nothing of the others goes, and peers hear of it."""
+
+from typing import Any
+
+import pytest
+import trio
+
+from node.crypto import phrase
+from node.errors import Conflict, NoContact, Refused
+from node.machines import rows
+from node.ports import Tables
+from node.services import leave, owners
+from node.services.leave import Left
+from node.services.submit import Terms
+from node.store import keyspace
+from node.units import Key
+from tests.fakes.world import Machine, World, until, world
+from tests.services.test_delivery import key_of
+
+
+async def remove(machine: Machine, name: str, *, patience: float = 30.0, **how: Any) -> Left:
+    how.setdefault("anyway", True)
+    _, left = await machine.on.leaving.remove(name, None, patience=patience, **how)
+    return left
+
+
+def rows_of(machine: Machine, owner: Key) -> dict[bytes, bytes]:
+    """All that is stored and names a key, but the row that says it was removed."""
+    disk = machine.disk.copy().scan(b"\x00", b"\xff" * 8)
+    return {k: v for k, v in disk if bytes(owner) in k + v and k != keyspace.NODE}
+
+
+async def house(w: World) -> tuple[Machine, Machine, Key, Key]:
+    """Anna and ben at one node, carl at another, all of them contacts."""
+    home = await w.add("anna", sweeps=3600.0)
+    carl = await w.add("carl", sweeps=3600.0, ask_over="1700KiB")
+    ben = (await home.another("ben")).owner
+    for name in ("anna", "ben"):
+        await home.join(await carl.invite(), owner=name)
+        me = home.owner(name).owner
+        await until(lambda me=me: (p := carl.peer(me)) is not None and p.met)  # type: ignore[misc]
+    await home.join(await home.invite("ben"), owner="anna")
+    await until(lambda: (p := home.peer(ben)) is not None and p.met)
+    return home, carl, key_of(home), ben
+
+
+async def test_nothing_stays_and_others_keep_theirs(autojump_clock: object) -> None:
+    async with world() as w:
+        home, carl, anna, ben = await house(w)
+        for size in (10, 1_500_000):
+            both = await carl.send([anna, ben], b"c" * size)
+            for key in (anna, ben):
+                await until(lambda m=both, k=key: carl.state(m, k) == "confirmed", 600)  # type: ignore[misc]
+            for owner in ("anna", "ben"):
+                sent = await home.send([key_of(carl)], owner.encode() * (size // 4), owner=owner)
+                await until(lambda m=sent: home.state(m, key_of(carl)) == "confirmed", 600)  # type: ignore[misc]
+        to_anna = await home.send([anna], b"between us" * 9_000, owner="ben")
+        await until(lambda: home.state(to_anna, anna) == "confirmed", 600)
+        before = home.inbox("anna")
+        found = home.on.core.db.read(lambda tx: leave.facts(tx, ben))
+        assert (found.received, found.sent, found.open, found.last) == (2, 3, 0, False)
+        left = await remove(home, "ben")
+        assert (left.withdrawn, left.untold, left.freed) == (0, 0, found.used)
+        await home.flushed()
+        assert {k[:1] for k in rows_of(home, ben)} <= {b"P", b"M", b"B", b"@", b"J"}
+        assert all(bytes(anna) in k for k in rows_of(home, ben) if k[:1] in b"PMJ")
+        assert home.inbox("anna") == before
+        assert await home.complaints() == []
+        with pytest.raises(NoContact):
+            home.owner("ben")
+        # Life goes on for her; for him there is nobody.
+        again = await carl.send([anna, ben], b"still there?")
+        await until(lambda: carl.state(again, anna) == "confirmed", 600)
+        await until(lambda: carl.state(again, ben) == "refused", 600)
+        reason = carl.on.core.db.read(
+            lambda tx: getattr(tx.deliveries.get(key_of(carl), again, ben), "reason", None)
+        )
+        assert reason == "not-here"
+        await w.off(home)
+        await w.back(home)
+        assert home.on.core.db.read(lambda tx: tx.node().removed) == ()
+
+
+async def test_open_mail_is_withdrawn_and_told(autojump_clock: object) -> None:
+    async with world() as w:
+        home, carl, _, _ben = await house(w)
+        message = await home.send([key_of(carl)], b"x" * 2_000_000, owner="ben")
+        await until(lambda: home.state(message, key_of(carl)) == "held", 600)
+        left = await remove(home, "ben")
+        assert (left.withdrawn, left.untold) == (1, 0)
+        await trio.sleep(86_400)
+        assert [state for _, _, state in carl.inbox()] in ([], ["failed"])
+        assert carl.on.core.db.read(lambda tx: list(tx.pickups.scan())) == []
+
+
+async def test_who_is_silent_is_counted_and_learns_it_by_asking(autojump_clock: object) -> None:
+    async with world() as w:
+        home, carl, _, _ben = await house(w)
+        message = await home.send([key_of(carl)], b"x" * 2_000_000, owner="ben", keep=172_800_000)
+        await until(lambda: home.state(message, key_of(carl)) == "held", 600)
+        w.net.weather.cut.add((home.origin, carl.origin))
+        left = await remove(home, "ben", patience=5.0)
+        assert (left.withdrawn, left.untold) == (1, 1)
+        w.net.weather.cut.clear()
+        await trio.sleep(3 * 86_400)
+        assert [state for _, _, state in carl.inbox()] == ["failed"]
+        assert await home.complaints() == []
+
+
+async def test_what_is_refused_changes_nothing(autojump_clock: object) -> None:
+    async with world() as w:
+        home, carl, _, ben = await house(w)
+        message = await carl.send([ben], b"hello")
+        await until(lambda: carl.state(message, ben) == "confirmed", 600)
+        mark = home.on.core.db.read(lambda tx: leave.facts(tx, ben)).mark
+        with pytest.raises(Refused, match="1 messages received") as caught:
+            await remove(home, "ben", anyway=False)
+        assert caught.value.reason == "not-exported"
+        more = await carl.send([ben], b"one more")
+        await until(lambda: carl.state(more, ben) == "confirmed", 600)
+        with pytest.raises(Conflict, match="while it was exported"):
+            await home.on.leaving.remove("ben", mark, anyway=False, patience=1)
+        with pytest.raises(NoContact):
+            await remove(home, "dora")
+        with pytest.raises(Refused, match="last owner"):
+            await remove(carl, "carl")
+        assert len(home.inbox("ben")) == 2
+        mark = home.on.core.db.read(lambda tx: leave.facts(tx, ben)).mark
+        await home.on.leaving.remove("ben", mark, anyway=False, patience=1)
+
+
+async def test_a_crash_in_the_middle_is_finished_at_the_next_start(autojump_clock: object) -> None:
+    async with world() as w:
+        home, carl, _, ben = await house(w)
+        message = await home.send([key_of(carl)], b"x" * 1_500_000, owner="ben")
+        await until(lambda: home.state(message, key_of(carl)) == "confirmed", 600)
+        owner = home.owner("ben")
+
+        def close(tx: Tables) -> None:
+            leave._close(tx, owner)
+
+        await home.on.core.db.transact(close)
+        await w.off(home)
+        assert any(key[:1] == b"S" for key in rows_of(home, ben))
+        await w.back(home)
+        await home.flushed()
+        assert {k[:1] for k in rows_of(home, ben)} <= {b"P"}
+        await until(lambda: not home.files._blocks, 86_400)
+
+
+async def test_the_phrase_brings_it_back_at_once(autojump_clock: object) -> None:
+    async with world() as w:
+        home, _carl, _, _ben = await house(w)
+        words = phrase.words(b"d" * 32)
+
+        async def again() -> Key:
+            made = await owners.make(
+                home.on.core.db, home.randomness, name="dora", endpoints=home.on.core.endpoints,
+                now=home.now(), quota=1 << 30, recover=words,
+            )  # fmt: skip
+            return made.owner.owner
+
+        dora = await again()
+        await remove(home, "dora")
+        assert await again() == dora
+        await w.off(home)
+        await w.back(home)
+        assert home.owner("dora").owner == dora
+
+
+async def test_the_first_may_go_and_the_next_is_first(autojump_clock: object) -> None:
+    async with world() as w:
+        home, _carl, anna, ben = await house(w)
+        assert home.on.core.db.read(lambda tx: leave.facts(tx, anna)).first
+        await remove(home, "anna")
+        assert home.owner().owner == ben
+
+
+async def test_what_is_written_for_it_meanwhile_is_refused(autojump_clock: object) -> None:
+    async with world() as w:
+        home, carl, _, ben = await house(w)
+        row = home.owner("ben")
+        peer = home.on.core.db.read(lambda tx: tx.peers.get(ben, key_of(carl)))
+        assert isinstance(peer, rows.Peer)
+        await remove(home, "ben")
+        with pytest.raises(NoContact):
+            await home.on.submission.small(row, [b"late"], Terms(to=(key_of(carl),)))
+        # A contact that somebody was just changing: it does not keep the node busy for ever.
+        await home.on.core.db.transact(lambda tx: tx.peers.put(peer.but(wake_at=home.now())))
+        home.on.core.outgoing.ring()
+        await until(
+            lambda: home.on.core.db.read(lambda tx: tx.peers.get(ben, key_of(carl))) is None
+        )
