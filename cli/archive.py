@@ -5,13 +5,15 @@ from typing import Any
 import typer
 
 from cli import render, shelving
+from cli.local import Local
 from cli.state import STATE
-from node.errors import Usage
+from node.errors import Usage, WillcallError
 
 SHOW = (
     "name", "url", "link", "vkey", "size", "root", "followed", "verified_at", "epoch", "access",
     "served", "posting", "reason", "fork",
 )  # fmt: skip
+POLLED = ("name", "before", "after", "verified")
 ADDED = ("added", "known", "broken", "size")
 
 archives = typer.Typer(
@@ -147,6 +149,109 @@ def drop(name: str = typer.Argument(...)) -> None:
         render.document(row)
     else:
         render.line(f"{row['name']} is gone")
+
+
+# --- following ----------------------------------------------------------------------------
+
+
+@archives.command()
+def follow(
+    urls: list[str] = typer.Argument(..., metavar="URL|LINK…", help="Several: mirrors of one."),
+    name: str | None = typer.Option(None, "--as", metavar="NAME", help="What you call it."),
+) -> None:
+    """Follows an archive: it is polled from now on, and nobody knows.
+
+    A LINK holds its owner's key; of a URL alone the key that is met first is kept. With several
+    addresses all of them are asked, one after the other.
+    Example: willcall archive follow https://example.org/archives/kitchen/
+    """
+    with render.patience("asking there"):
+        row = STATE.local().post("archive-follow", urls=urls, name=name)
+    if STATE.json:
+        render.document(document(row))
+        return
+    render.line(f"{row['name']} is followed; its messages are on their way")
+    render.line(f"  signed by {row['link'].partition('#')[2]}")
+    render.hint(f"willcall archive poll {row['name']}, then willcall archive list {row['name']}")
+
+
+@archives.command()
+def poll(
+    name: str | None = typer.Argument(None, help="Which; else all that you follow."),
+    by: str | None = typer.Option(
+        None, "--from", metavar="URL", help="Ask there; an own archive catches up there."
+    ),
+) -> None:
+    """Asks now for what is new, and verifies it to the last byte.
+
+    Examples: willcall archive poll    willcall archive poll kitchen
+    """
+    local = STATE.local()
+    if name is not None:
+        with render.patience("fetching and verifying"):
+            row = local.post("archive-poll", name, **{"from": by})
+        _polled([row], one=True)
+        return
+    if by is not None:
+        raise Usage("--from is for one archive", next="willcall archive poll NAME --from URL")
+    _polled([_one(local, row["name"]) for row in local.get("archives") if row["followed"]])
+
+
+def _one(local: Local, name: str) -> dict[str, Any]:
+    """A poll of one among all: what fails is told in its line."""
+    try:
+        made: dict[str, Any] = local.post("archive-poll", name)
+        return made
+    except WillcallError as error:
+        row = local.get("archive", name)
+        return {"name": name, "before": row["size"], "after": row["size"], "verified": False,
+                "reason": error.text}  # fmt: skip
+
+
+def _polled(rows: list[dict[str, Any]], *, one: bool = False) -> None:
+    shown = [{word: row[word] for word in POLLED} for row in rows]
+    if STATE.json:
+        render.document(shown[0] if one else shown)
+        return
+    for row in rows:
+        new = row["after"] - row["before"]
+        said = f"{new} new" if new else "nothing new"
+        said = row.get("reason") or f"{said}, {row['after']} entries"
+        render.line(f"{row['name']}: {said}")
+        if row.get("missing"):
+            render.note(
+                f"({row['missing']} messages are served by nobody, or not as they should be)"
+            )
+    if not rows:
+        render.note("no archive is followed")
+        render.hint("willcall archive follow URL")
+
+
+@archives.command()
+def verify(name: str = typer.Argument(...)) -> None:
+    """Computes all of an archive again from what is stored here: entries, bytes, signatures.
+
+    Example: willcall archive verify kitchen
+    """
+    with render.patience("hashing"):
+        row = STATE.local().post("archive-verify", name)
+    if STATE.json:
+        render.document(row)
+    else:
+        render.line(f"{name}: {row['size']} entries and {row['messages']} messages verified")
+
+
+@archives.command()
+def unfollow(name: str = typer.Argument(...)) -> None:
+    """Polls an archive no more, and deletes what is here of it.
+
+    Example: willcall archive unfollow kitchen
+    """
+    row = STATE.local().post("archive-unfollow", name)
+    if STATE.json:
+        render.document(row)
+    else:
+        render.line(f"{row['name']} is not followed any more")
 
 
 # --- reading -------------------------------------------------------------------------------

@@ -134,6 +134,17 @@ SEEK_PAUSE = Millis(10 * MINUTE)
 SEEK_KEYS = 4_096
 """Peers that are looked for at a time: a node's contacts."""
 
+# --- archives -------------------------------------------------------------------------
+
+FOLLOW_EVERY = Millis(15 * MINUTE)
+"""A followed archive is asked so often: mail that nobody waits for."""
+FOLLOW_LONGEST = Millis(1 * DAY)
+"""One that does not answer is asked daily in the end; one that says so is not asked sooner."""
+FOLLOW_ADDRESSES = 8
+"""Addresses of one followed archive: its publisher's and some mirrors."""
+FOLLOW_GROUP = ByteCount(12 * MIB)
+"""Content asked for in one request, by what its entries say; an answer is 16 MiB at most."""
+
 # --- directories ----------------------------------------------------------------------
 
 DIRECTORY_KEPT = Millis(30 * DAY)

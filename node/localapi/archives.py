@@ -16,7 +16,7 @@ from node.archive.entry import Entry, Removal
 from node.archive.tree import Frontier
 from node.encoding import cid as cids
 from node.errors import Malformed, TooLarge, Usage, WillcallError
-from node.localapi.call import Call, Handler, optional, word
+from node.localapi.call import Call, Handler, optional, texts, word
 from node.localapi.sending import GROUP, TOGETHER, UPLOAD
 from node.machines.rows import Archive, Item, Log, Owner
 from node.mail import mbox, scan
@@ -24,7 +24,7 @@ from node.ports import Tables
 from node.services import library, views
 from node.services.library import Library, Numbered
 from node.services.node import Node
-from node.services.publish import Plain, Publisher, Tally
+from node.services.publish import Plain, Tally
 from node.services.static import Static
 from node.units import MIB, ByteCount
 
@@ -45,7 +45,7 @@ class ArchiveCalls:
 
     def __init__(self, node: Node) -> None:
         self._node, self._core = node, node.core
-        self._publisher: Publisher = node.publisher
+        self._publisher, self._follower = node.publisher, node.follower
         self._library, self._static = Library(node.core), Static(node.core)
         self._adding = trio.Lock()
         self.table: dict[str, Handler] = {
@@ -59,6 +59,10 @@ class ArchiveCalls:
             "POST archive-publish": self._publish,
             "POST archive-remove": self._remove,
             "POST archive-drop": self._drop,
+            "POST archive-follow": self._follow,
+            "POST archive-poll": self._poll,
+            "POST archive-verify": self._verify,
+            "POST archive-unfollow": self._unfollow,
         }
 
     # --- showing -----------------------------------------------------------------------------
@@ -168,6 +172,38 @@ class ArchiveCalls:
         await self._publisher.drop(call.owner, row.name)
         return {"name": row.name}
 
+    # --- following ---------------------------------------------------------------------------
+
+    async def _follow(self, call: Call) -> Any:
+        body = await call.json()
+        row = await self._follower.follow(call.owner, texts(body, "urls"), optional(body, "name"))
+        return self._document(row)
+
+    async def _poll(self, call: Call) -> Any:
+        """Asks for what is new now; an own archive that was restored catches up `from` a mirror."""
+        row, body = self._find(call), await call.json()
+        by = optional(body, "from")
+        if not by and not row.urls:
+            raise Usage(
+                f"{row.name} is yours: there is nobody to ask",
+                next=f"willcall archive poll {row.name} --from URL   (a mirror)",
+            )
+        await self._follower.again(row)
+        made = await self._follower.poll(row, place.parse(by) if by else None)
+        return {"name": made.name, "before": made.before, "after": made.after,
+                "verified": made.verified, "missing": made.missing,
+                "requests": made.requests}  # fmt: skip
+
+    async def _verify(self, call: Call) -> Any:
+        row = self._find(call)
+        size, messages = await self._follower.verify(row)
+        return {"name": row.name, "size": size, "messages": messages, "verified": True}
+
+    async def _unfollow(self, call: Call) -> Any:
+        async with self._follower.ended(call.owner, word(call)) as row:
+            await self._publisher.drop(call.owner, row.name)
+        return {"name": row.name}
+
     async def _add(self, call: Call) -> Any:
         """Appends messages from an upload, in constant memory; what is known is left out."""
         name, form = word(call), call.one("format") or "mbox"
@@ -237,8 +273,16 @@ def document(row: Archive, log: Log | None, origin: str) -> dict[str, Any]:
         "served": row.public,
         "posting": None if row.urls else row.posting,
         "reason": row.reason,
-        "fork": [each.decode("utf-8", "replace") for each in row.fork] or None,
+        "fork": [_readable(each) for each in row.fork] or None,
     }
+
+
+def _readable(proof: bytes) -> str:
+    """A checkpoint as it is; the description of an epoch, which is no text, as base64."""
+    try:
+        return proof.decode()
+    except UnicodeDecodeError:
+        return b64encode(proof).decode()
 
 
 # --- uploads -------------------------------------------------------------------------------

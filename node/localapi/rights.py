@@ -72,6 +72,10 @@ RIGHTS: Final[dict[str, str]] = {
     "GET backups": NODE,
     "POST unlock": NODE,
     "POST verified": NODE,
+    "POST archive-follow": NODE,
+    "POST archive-poll": OWNER,
+    "POST archive-verify": OWNER,
+    "POST archive-unfollow": NODE,
 }
 
 

@@ -499,7 +499,9 @@ class Archive(Row, frozen=True, kw_only=True, omit_defaults=True):
         posting: what becomes of mail to its owner: `off`, `hold` or `append`.
         urls: where it is followed; none: it is the owner's own.
         pins: of the certificates met there, by origin.
-        etag: of the last checkpoint.
+        etags: of the last checkpoint, by address.
+        turn: which address is asked next: all of them are, one after the other, so that a
+            history that is told differently elsewhere is noticed.
         poll_at: when it is asked again; failures: how often in a row it failed.
         polled, verified: when that went through; reason: why it did not, in one line.
         fork: two checkpoints that can't both be of one log. Nothing is believed any more.
@@ -516,7 +518,8 @@ class Archive(Row, frozen=True, kw_only=True, omit_defaults=True):
     posting: str = "off"
     urls: tuple[str, ...] = ()
     pins: dict[str, bytes] = {}
-    etag: str = ""
+    etags: dict[str, str] = {}
+    turn: int = 0
     poll_at: Instant | None = None
     failures: int = 0
     polled: Instant = Instant(0)
@@ -535,6 +538,7 @@ class Log(Row, frozen=True, kw_only=True, omit_defaults=True):
         about: the signed `archive` object.
         size, peaks: its right edge, as the checkpoint `note` says it.
         ahead, edge: the same of entries that are stored and not yet under a checkpoint.
+        applied: of how many entries the messages are noted, or erased (a follower's).
     """
 
     archive: bytes
@@ -548,6 +552,7 @@ class Log(Row, frozen=True, kw_only=True, omit_defaults=True):
     note: bytes = b""
     ahead: int = 0
     edge: tuple[bytes, ...] = ()
+    applied: int = 0
 
 
 class Tile(Row, frozen=True, kw_only=True, omit_defaults=True):

@@ -3,6 +3,7 @@
 - Peers are told what it forgot: `lost` in its polls, until each has answered; who becomes a
   contact later is told as well.
 - It speaks with a record newer than any it may have made meanwhile.
+- Archives of its own sign nothing until they caught up from a mirror, or a new epoch is begun.
 - What it has promised to give once only is not given again: numbers of the inbox go on behind a
   gap, invites that were open are void (somebody may have come by them since).
 
@@ -54,6 +55,13 @@ def awaken(tx: Tables, made: Instant, now: Instant) -> Awakened:
     for owner in list(tx.owners.scan()):
         _renew(tx, owner, now)
     told = sum(_ask(tx, row, (memory, now)) for row in list(tx.peers.scan()))
+    for archive in list(tx.archives.scan()):
+        # Its log may have grown since, and been seen: signing now could rewrite it.
+        tx.archives.put(
+            archive.but(poll_at=now)
+            if archive.urls and not archive.fork
+            else archive.but(behind=not archive.urls)
+        )
     invites = sum(_void(tx, row, now) for row in list(tx.invites.scan()))
     return Awakened(lost=lost, told=told, invites=invites)
 

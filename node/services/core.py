@@ -132,6 +132,7 @@ class Core:
         endpoints: where others reach this node, for its owners' records.
         outgoing, incoming: rung when something is owed to a peer, or wanted from one.
         arrivals: rung when mail has arrived.
+        polls: rung when an archive may be due.
         keeping: files that a task needs though no row does yet; files_lock: held to change it
             or to remove a file, so that the two can't cross.
         files_held: on the steady clock, until when no file is removed: a backup reads them.
@@ -154,6 +155,7 @@ class Core:
     outgoing: Bell = field(default_factory=Bell)
     incoming: Bell = field(default_factory=Bell)
     arrivals: Bell = field(default_factory=Bell)
+    polls: Bell = field(default_factory=Bell)
     keeping: Counter[bytes] = field(default_factory=Counter)
     files_held: Millis = Millis(0)
     missing: Bell = field(default_factory=Bell)

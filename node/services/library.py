@@ -55,7 +55,7 @@ def find(tx: Tables, owner: Key, name: str) -> Archive:
     Raises:
         NoContact: there is none.
     """
-    row = tx.archives.called("named", owner + cids_digest(name))
+    row = tx.archives.called("named", owner + digest(name))
     if row is None:
         raise NoContact(
             f"there is no archive {name[:100]!r}", reason="no-archive", next="willcall archive list"
@@ -63,7 +63,7 @@ def find(tx: Tables, owner: Key, name: str) -> Archive:
     return row
 
 
-def cids_digest(name: str) -> bytes:
+def digest(name: str) -> bytes:
     """The hash under which a name is found."""
     return cids.of_raw(name.encode("utf-8", "replace"))[4:]
 
@@ -86,7 +86,7 @@ def own(tx: Tables, owner: Owner, name: str) -> Archive:
 
 def public(tx: Tables, name: str) -> Archive | None:
     """The archive that this node serves under that name."""
-    return next(tx.archives.by("public", cids_digest(name)), None)
+    return next(tx.archives.by("public", digest(name)), None)
 
 
 def log_of(tx: Tables, row: Archive, epoch: int | None = None) -> Log:
@@ -305,7 +305,7 @@ def page(found: Iterator[Item], count: int) -> Sequence[Item]:
 
 
 def place_of(row: Archive, origin: str) -> place.Place:
-    """Where it is served: here, or where it is followed."""
-    if row.urls:
+    """Where it is served: here, or else where it is followed."""
+    if row.urls and not row.public:
         return place.parse(row.urls[0])
     return place.Place(origin=origin, root="", name=row.name)

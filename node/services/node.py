@@ -29,6 +29,7 @@ from node.services.deliver import Deliverer
 from node.services.desk import Desk
 from node.services.directory import Directory
 from node.services.find import Finder
+from node.services.follow import Follower
 from node.services.greet import Greeter
 from node.services.hear import Hearing
 from node.services.leave import Leaving
@@ -67,6 +68,7 @@ class Node:
     search: Search | None
     desk: Desk
     publisher: Publisher
+    follower: Follower
 
     async def start(self) -> None:
         """What comes first: leftovers of a crash, records that say where we are, polls due."""
@@ -96,6 +98,7 @@ class Node:
                 nursery.start_soon(self.sweeper.run)
                 nursery.start_soon(self.seeker.run)
                 nursery.start_soon(self.teller.run)
+                nursery.start_soon(self.follower.run)
         finally:
             with suppress(StoreFailed):  # nothing of it is needed
                 self.core.history.flush(self.core.db)
@@ -178,4 +181,5 @@ def make(
         publisher=Publisher(core, desk),
         prober=Prober(core, calls, greeter),
         calls=calls,
+        follower=Follower(core, desk),
     )

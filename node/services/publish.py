@@ -122,7 +122,7 @@ class Publisher:
             other = library.public(tx, name)
             if other is not None and other.id != row.id:
                 raise Conflict(f"this node serves another archive as {name!r}")
-            if tx.logs.get(row.id, row.epoch) is None:
+            if not library.log_of(tx, row).note:
                 raise Absent(f"nothing of {name} is here yet", next=f"willcall archive poll {name}")
             made: Archive = row.but(public=True)
             tx.archives.put(made)
@@ -143,7 +143,7 @@ class Publisher:
             before = Previous(
                 epoch=old.epoch, size=old.size, root=Frontier(old.size, old.peaks).root
             )
-            made: Archive = row.but(epoch=row.epoch + 1, behind=False, reason=None)
+            made: Archive = row.but(epoch=row.epoch + 1, behind=False, reason=None, fork=())
             tx.archives.put(made)
             tx.logs.put(_empty(made, owner, made.epoch, seed, core.config.origin, now, before))
             return made
@@ -291,7 +291,7 @@ def plain(owner: Owner, content: bytes, date: Instant, *, broken: bool = False) 
 
 
 def _check_new(tx: Tables, owner: Key, name: str) -> None:
-    if tx.archives.called("named", owner + library.cids_digest(name)) is not None:
+    if tx.archives.called("named", owner + library.digest(name)) is not None:
         raise Conflict(
             f"there is an archive {name!r} already; nothing was changed",
             next=f"willcall archive show {name}",
@@ -343,6 +343,12 @@ def append_to(tx: Tables, row: Archive, log: Log, blocks: Sequence[bytes]) -> Lo
     Raises:
         Refused: this archive was restored from a backup: it may have signed more than it knows.
     """
+    if row.fork:
+        raise Refused(
+            row.reason or f"{row.name} has two histories",
+            reason="forked",
+            next=f"willcall archive publish {row.name} --new-epoch",
+        )
     if row.behind:
         raise Refused(
             f"{row.name} was restored from a backup, and may have published more since; "

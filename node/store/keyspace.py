@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Generic, TypeVar
 
+from node.limits import INTEGER
 from node.machines import rows
 from node.machines.outbox import PAUSED, is_open
 
@@ -83,8 +84,6 @@ class Layout(Generic[R]):
 NODE = b"!node"
 END = b"\x7f"
 """Behind every key: they begin with a letter, or one of `!` and `@`."""
-NEWEST = 2**53 - 1
-"""The largest integer that is stored; what is taken from it sorts backwards."""
 BODY = b"@"
 """Bytes of small blocks, under sequential numbers: the cheapest order for the engine."""
 
@@ -253,8 +252,9 @@ ITEMS = Layout(
         "wanted": (
             b"w",
             # The newest first: what people look at before the past.
-            lambda r: r.archive + u64(NEWEST - r.index) if r.state == "wanted" else None,
+            lambda r: r.archive + u64(INTEGER - r.index) if r.state == "wanted" else None,
         ),
+        "missing": (b"m", lambda r: r.archive if r.state == "missing" else None),
     },
 )
 

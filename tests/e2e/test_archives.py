@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import http.client
 import mailbox
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,24 @@ def test_a_real_list(make: Make, corpus: Path, visit: Visit) -> None:
     assert hashes == [digest for digest, _ in wanted]
     row = home.json("archive", "show", "dog")
     assert independent.checkpoint(web.get("/archives/dog/checkpoint"), row["vkey"])[0] == 2020
+    # Followed by a second node, in two commands; mirrored by it for a third.
+    ben, carl = make("ben"), make("carl")
+    ben.start()
+    carl.start()
+    followed = ben.json("archive", "follow", row["link"])
+    assert (followed["followed"], followed["url"]) == (True, row["url"])
+    polled = ben.json("archive", "poll", "dog", deadline=120)
+    assert polled == {"name": "dog", "before": 0, "after": 2020, "verified": True}
+    assert ben.json("archive", "verify", "dog")["messages"] == 2020
+    mirror = ben.json("archive", "publish", "dog")["url"]
+    home.stop()
+    carl.json("archive", "follow", mirror, "--as", "hound")
+    assert carl.json("archive", "poll", "hound", deadline=120)["after"] == 2020
+    served = carl.json("archive", "publish", "hound")
+    assert served["url"] == f"http://{carl.listen}/archives/hound/"
+    third = independent.verify(visit(carl).get, "/archives/hound/")
+    assert list(third.contents.values()) == list(found.contents.values())
+    assert carl.json("archive", "show", "hound")["vkey"] == row["vkey"]
 
 
 def _of_index(path: Path) -> list[tuple[str, int]]:
@@ -135,6 +154,62 @@ def test_three_commands(make: Make, folder: Path, visit: Visit) -> None:
     home.json("archive", "drop", "cats")
     assert home.json("archive", "list") == []
     assert web.ask("/archives/cats/checkpoint")[0] == 404
+
+
+def test_following(make: Make, folder: Path) -> None:
+    anna, ben = make("anna"), make("ben")
+    anna.start()
+    ben.start()
+    row = publish(anna, "cats", [letter(n) for n in range(3)])
+    assert ben.json("archive", "follow", row["url"], "--as", "felines")["name"] == "felines"
+    assert ben.json("archive", "follow", row["link"], "--as", "felines")["name"] == "felines"
+    assert ben.json("archive", "poll", "felines")["after"] == 3
+    assert ben.run("archive", "read", "felines", "2", "--raw").out == letter(2)
+    anna.json("archive", "add", "cats", "-", data=mbox([letter(4)]))
+    polled = {"name": "felines", "before": 3, "after": 4, "verified": True}
+    assert ben.json("archive", "poll") == [polled]
+    ben.refuses(67, "archive", "add", "felines", "-", data=mbox([letter(1)]))
+    ben.refuses(64, "archive", "drop", "felines")
+    anna.refuses(64, "archive", "unfollow", "cats")
+    anna.refuses(64, "archive", "poll", "cats")
+    ben.refuses(65, "archive", "follow", "http://127.0.0.1:1/nothing/")
+    ben.refuses(69, "archive", "follow", row["url"].replace("cats", "mice"))
+    anna.stop()
+    ben.refuses(69, "archive", "poll", "felines")
+    assert ben.json("archive", "poll")[0] == polled | {"before": 4, "verified": False}
+    assert "nothing was" not in ben.says("archive", "show", "felines")
+    ben.json("archive", "unfollow", "felines")
+    assert ben.json("archive", "list") == []
+    ben.refuses(67, "archive", "read", "felines", "2")
+
+
+def test_a_rewritten_history(make: Make, folder: Path) -> None:
+    """The operator puts back an old copy of the home by hand, and goes on from there."""
+    anna, ben = make("anna"), make("ben")
+    anna.start()
+    ben.start()
+    row = publish(anna, "cats", [letter(n) for n in range(3)])
+    anna.stop()
+    shutil.copytree(anna.path, folder / "old", ignore=shutil.ignore_patterns("socket"))
+    anna.start()
+    anna.json("archive", "add", "cats", "-", data=mbox([letter(4)]))
+    ben.json("archive", "follow", row["link"])
+    assert ben.json("archive", "poll", "cats")["after"] == 4
+    anna.stop()
+    shutil.rmtree(anna.path)
+    shutil.copytree(folder / "old", anna.path)
+    anna.start()
+    anna.json("archive", "add", "cats", "-", data=mbox([letter(5), letter(6)]))
+    told = ben.run("archive", "poll", "cats")
+    assert told.code == 65
+    first = told.err.splitlines()[0]
+    assert "cats was rewritten" in first
+    assert "of 4 and of 5 entries" in first
+    shown = ben.json("archive", "show", "cats")
+    for proof, size in zip(shown["fork"], (4, 5), strict=True):
+        assert independent.checkpoint(proof.encode(), row["vkey"])[0] == size
+    assert ben.refuses(77, "archive", "poll", "cats")["error"] == "forked"
+    assert ben.run("archive", "read", "cats", "3", "--raw").out == letter(4)
 
 
 def test_all_forms(make: Make, folder: Path) -> None:

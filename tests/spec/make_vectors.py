@@ -8,7 +8,7 @@ the implementation that made them.
 from collections.abc import Callable
 from typing import Any
 
-from tests.spec import backups, bad, example, form, good, pickups, spellings
+from tests.spec import archives, backups, bad, example, form, good, pickups, spellings
 
 
 def _keys() -> Any:
@@ -50,6 +50,7 @@ FILES: dict[str, Callable[[], Any]] = {
     "refused.json": _refused,
     "backup.json": backups.backups,
     "example.json": example.document,
+    "archives.json": archives.document,
 }
 
 

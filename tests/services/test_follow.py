@@ -1,0 +1,444 @@
+"""Followed archives: what is believed, and what is not."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+
+import pytest
+import trio
+
+from node.archive import note
+from node.archive.note import Checkpoint
+from node.encoding import cid as cids
+from node.errors import Conflict, Malformed, Refused, Unreachable, Unverified, WillcallError
+from node.machines.rows import Archive, Item
+from node.ports import Request, Response
+from node.services import library
+from node.services.follow import Polled
+from node.services.library import Library
+from tests.fakes.world import Machine, until, world
+from tests.services.shelves import added, get, letter, log_of, published, row_of, verified
+
+LARGE = b"From: a@example.org\nDate: Thu, 2 Jan 2020 12:00:00 +0000\n\n" + bytes(3 << 20)
+
+
+def url(machine: Machine, name: str) -> str:
+    return f"http://{machine.origin}/archives/{name}/"
+
+
+async def follow(by: Machine, *urls: str, name: str | None = None) -> Archive:
+    return await by.on.follower.follow(by.owner(), list(urls), name)
+
+
+async def poll(by: Machine, name: str) -> Polled:
+    return await by.on.follower.poll(row_of(by, name))
+
+
+def items(machine: Machine, name: str) -> list[Item]:
+    row = row_of(machine, name)
+    return machine.on.core.db.read(lambda tx: list(library.items_of(tx, row)))
+
+
+async def contents(machine: Machine, name: str) -> list[bytes]:
+    reading, found = Library(machine.on.core), []
+    for item in items(machine, name):
+        if item.state == "here":
+            found.append(b"".join([piece async for piece in reading.content(item)]))
+    return found
+
+
+async def test_a_follower_has_every_byte(autojump_clock: trio.testing.MockClock) -> None:
+    async with world() as w:
+        anna, ben = await w.add("anna"), await w.add("ben")
+        sent = [letter(n) for n in range(300)] + [LARGE, b"", b"\0broken"]
+        await published(anna, "cats", sent)
+        row = await follow(ben, url(anna, "cats"))
+        assert (row.name, row.publisher) == ("cats", anna.owner().owner)
+        polled = await poll(ben, "cats")
+        assert (polled.before, polled.after, polled.verified) == (0, 303, True)
+        assert await contents(ben, "cats") == sent
+        assert log_of(ben, "cats").note == log_of(anna, "cats").note
+        assert await ben.on.follower.verify(row_of(ben, "cats")) == (303, 303)
+        # Nothing new: one request. Ten new ones: three.
+        assert (await poll(ben, "cats")).requests == 1
+        await added(anna, "cats", [letter(n) for n in range(300, 310)])
+        polled = await poll(ben, "cats")
+        assert (polled.before, polled.after, polled.requests) == (303, 313, 3)
+        assert await ben.complaints() == []
+        # Following leaves nothing at the operator.
+        assert anna.on.core.db.read(lambda tx: list(tx.peers.scan())) == []
+
+
+async def test_it_goes_on_by_itself_and_politely(autojump_clock: trio.testing.MockClock) -> None:
+    async with world() as w:
+        anna, ben = await w.add("anna"), await w.add("ben")
+        await published(anna, "cats", [letter(1)])
+        await follow(ben, url(anna, "cats"))
+        await until(lambda: len(items(ben, "cats")) == 1 and items(ben, "cats")[0].state == "here")
+        w.net.calls.clear()
+        await trio.sleep(24 * 3600)
+        asked = [path for _, to, path in w.net.calls if to == anna.origin and "archives" in path]
+        assert 80 < len(asked) < 120  # every quarter of an hour, one conditional request
+        await added(anna, "cats", [letter(2)])
+        await until(lambda: len(items(ben, "cats")) == 2)
+        await w.off(anna)
+        w.net.calls.clear()
+        await trio.sleep(7 * 24 * 3600)
+        asked = [path for _, to, path in w.net.calls if to == anna.origin and "archives" in path]
+        assert 5 < len(asked) < 25  # twice as late each time, then daily
+        await w.back(anna)
+        await added(anna, "cats", [letter(3)])
+        await until(lambda: len(items(ben, "cats")) == 3, seconds=3 * 24 * 3600)
+
+
+async def test_a_mirror_serves_what_it_verified(autojump_clock: trio.testing.MockClock) -> None:
+    async with world() as w:
+        anna, ben, carl = await w.add("anna"), await w.add("ben"), await w.add("carl")
+        sent = [letter(n) for n in range(260)] + [LARGE]
+        await published(anna, "cats", sent)
+        await follow(ben, url(anna, "cats"), name="felines")
+        await poll(ben, "felines")
+        assert (await get(ben, "/archives/felines/checkpoint")).status == 404
+        await ben.on.publisher.publish(ben.owner(), "felines")
+        found = await verified(ben, "felines")
+        assert list(found.contents.values()) == sent
+        # A third follows the mirror alone, then both; it is the same archive.
+        await w.off(anna)
+        await follow(carl, url(ben, "felines"))
+        assert (await poll(carl, "cats")).after == 261
+        assert await contents(carl, "cats") == sent
+        await w.back(anna)
+        again = await follow(carl, url(anna, "cats"), name="cats")
+        assert again.urls == (url(ben, "felines"), url(anna, "cats"))
+        await added(anna, "cats", [letter(900)])
+        await poll(carl, "cats")
+        assert (await poll(carl, "cats")).after == 262
+        # Removal reaches them all.
+        gone = items(anna, "cats")[3].message
+        await anna.on.publisher.remove(anna.owner(), "cats", "3", "asked for")
+        for who, name in ((ben, "felines"), (carl, "cats")):
+            await poll(who, name)
+            assert items(who, name)[3].state == "removed"
+        assert (await get(ben, f"/ipfs/{cids.show(gone)}")).status == 410
+        assert (await verified(ben, "felines")).size == 263
+
+
+async def test_several_addresses_and_names(autojump_clock: trio.testing.MockClock) -> None:
+    async with world() as w:
+        anna, ben = await w.add("anna"), await w.add("ben")
+        await published(anna, "cats", [letter(1)])
+        await published(anna, "dogs", [letter(2)])
+        key = anna.owner().owner
+        from node.archive import place
+
+        dead = "http://127.0.0.200:4625/archives/cats/"
+        row = await follow(ben, dead, place.link(url(anna, "cats"), key))
+        assert (row.publisher, len(row.urls)) == (key, 2)
+        assert (await poll(ben, "cats")).after == 1
+        with pytest.raises(Unverified):
+            await follow(ben, place.link(url(anna, "dogs"), ben.owner().owner))
+        with pytest.raises(Conflict):
+            await follow(ben, url(anna, "dogs"), name="cats")
+        with pytest.raises(Unreachable):
+            await follow(ben, dead, name="x")
+        with pytest.raises(Unreachable):
+            await follow(ben, url(anna, "mice"))
+        with pytest.raises(Malformed):
+            await follow(ben, "cats")
+        async with ben.on.follower.ended(ben.owner(), "cats") as row:
+            await ben.on.publisher.drop(ben.owner(), row.name)
+        assert ben.on.core.db.read(lambda tx: list(tx.items.scan())) == []
+
+
+async def test_killed_in_the_middle(autojump_clock: trio.testing.MockClock) -> None:
+    """It goes on where it was: no bundle and no body is fetched twice, but those under way."""
+    async with world() as w:
+        anna, ben = await w.add("anna"), await w.add("ben")
+        sent = [letter(n) for n in range(3000)]
+        await published(anna, "cats", sent)
+        await follow(ben, url(anna, "cats"))
+        await ben.flushed()
+        w.net.calls.clear()
+        for life in range(8):
+            ben.slow = 0.02
+            with trio.CancelScope() as scope:
+                async with trio.open_nursery() as nursery:
+
+                    async def crash(scope: trio.CancelScope = scope, life: int = life) -> None:
+                        await trio.sleep(0.05 + 0.06 * life)
+                        ben.crash()
+                        scope.cancel()
+
+                    nursery.start_soon(crash)
+                    with suppress(WillcallError):
+                        await poll(ben, "cats")
+            await w.back(ben)
+            assert await ben.complaints() == []
+        ben.slow = 0.0
+        assert (await poll(ben, "cats")).after == 3000
+        assert await contents(ben, "cats") == sent
+        assert len(w.net.calls) < 120
+
+
+# --- liars ---------------------------------------------------------------------------------
+
+
+Lie = Callable[[str, Response], Response | None]
+
+
+class Liar:
+    """What a node answers is changed on its way."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine, self._honest = machine, machine.on.peers.answer
+        self.lie: Lie = lambda _path, _answer: None
+
+    def tell(self, lie: Lie) -> None:
+        """From now on."""
+
+        async def answer(request: Request, source: str) -> Response:
+            honest = await self._honest(replace(request, if_none_match=""), source)
+            return lie(request.path, honest) or honest
+
+        object.__setattr__(self._machine.on.peers, "answer", answer)
+
+    def stop(self) -> None:
+        object.__setattr__(self._machine.on.peers, "answer", self._honest)
+
+
+def head(machine: Machine, size: int, root: bytes, *, seed: bytes | None = None) -> bytes:
+    log = log_of(machine, "cats")
+    said = Checkpoint(origin=log.origin, size=size, root=root)
+    return note.sign(said, log.signing if seed is None else seed)
+
+
+async def refused(w: Machine, kind: type[WillcallError] = WillcallError) -> str:
+    with pytest.raises(kind) as found:
+        await poll(w, "cats")
+    return found.value.reason
+
+
+async def test_heads_that_are_not_believed(autojump_clock: trio.testing.MockClock) -> None:
+    async with world() as w:
+        anna, ben = await w.add("anna"), await w.add("ben")
+        await published(anna, "cats", [letter(n) for n in range(3)])
+        await follow(ben, url(anna, "cats"))
+        await poll(ben, "cats")
+        before, liar = log_of(ben, "cats"), Liar(anna)
+        older = before.note
+        await added(anna, "cats", [letter(n) for n in range(3, 300)])
+
+        def heads(data: bytes) -> Lie:
+            return lambda path, a: replace(a, body=data) if path.endswith("checkpoint") else None
+
+        good = log_of(anna, "cats").note
+        for data, reason in (
+            (head(anna, 300, b"r" * 32, seed=b"s" * 32), "forged"),
+            (good.replace(b"\n300\n", b"\n301\n"), "forged"),
+            (good.replace(b"/cats/1\n", b"/dogs/1\n", 1), "another-log"),
+            (good[:-9], "malformed"),
+            (b"", "malformed"),
+            (b"x" * 20_000, "too-large-answer"),
+            (good.replace(b"\n300\n", b"\n" + b"9" * 30 + b"\n"), "malformed"),
+            (head(anna, 2**47, b"r" * 32), "not-here"),
+        ):  # fmt: skip
+            liar.tell(heads(data))
+            assert await refused(ben) == reason, data[:80]
+            assert log_of(ben, "cats").size == 3
+        liar.stop()
+        assert (await poll(ben, "cats")).after == 300
+        # Rolled back: the older head is no proof of anything; the newer one stays.
+        liar.tell(heads(older))
+        assert await refused(ben, Unverified) == "rolled-back"
+        assert row_of(ben, "cats").reason
+        liar.stop()
+        assert (await poll(ben, "cats")).after == 300
+        assert row_of(ben, "cats").reason is None
+
+
+async def test_tiles_and_bundles_that_are_not_believed(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with world() as w:
+        anna, ben = await w.add("anna"), await w.add("ben")
+        await published(anna, "cats", [letter(n) for n in range(3)])
+        await follow(ben, url(anna, "cats"))
+        await poll(ben, "cats")
+        await added(anna, "cats", [letter(n) for n in range(3, 600)])
+        liar = Liar(anna)
+
+        def bundles(change: Callable[[bytes], bytes]) -> Lie:
+            return lambda path, a: (
+                replace(a, body=change(a.body)) if "/entries/001" in path else None
+            )
+
+        for change in (
+            lambda data: data[:-1],
+            lambda data: data[: len(data) // 2],
+            lambda data: b"",
+            lambda data: data + b"\0\0",
+            lambda data: data + data,
+            lambda data: bytes(20 << 20),
+            lambda data: data[:40] + b"\0" + data[41:],
+            lambda data: b"\0\x01\xa0" * 256,
+        ):
+            liar.tell(bundles(change))
+            await refused(ben)
+            assert (log_of(ben, "cats").size, row_of(ben, "cats").fork) == (3, ())
+        # Another entry in its place, well formed: its root is another one, and the tiles are
+        # honest, so it is no fork.
+        other = log_of(anna, "cats")
+        third = anna.on.core.db.read(lambda tx: library.tiles_of(tx, other)(None, 2))
+        liar.tell(bundles(lambda data: (third + third + third + third)[: len(data)]))
+        await refused(ben)
+        assert row_of(ben, "cats").fork == ()
+        liar.stop()
+        assert (await poll(ben, "cats")).after == 600
+        assert await ben.complaints() == []
+
+
+async def test_bodies_that_are_not_believed(autojump_clock: trio.testing.MockClock) -> None:
+    """Missing, wrong, or a gigabyte: the log is believed, the body is not, and that is said."""
+    async with world() as w:
+        anna, ben = await w.add("anna"), await w.add("ben", message="1MiB")
+        await published(anna, "cats", [letter(1), letter(2), LARGE, letter(3)])
+        await follow(ben, url(anna, "cats"))
+        liar, first = Liar(anna), items(anna, "cats")[0].message
+        name = cids.show(first)
+
+        def lie(path: str, answer: Response) -> Response | None:
+            if path == "/v1/blocks":
+                return replace(answer, status=200, body=answer.body[:-7] + b"garbage")
+            if path.endswith(name):
+                return replace(answer, body=bytes(1 << 21))
+            return None
+
+        liar.tell(lie)
+        with pytest.raises(Unreachable):
+            await poll(ben, "cats")
+        liar.tell(lambda p, a: replace(a, body=b"wrong") if p.endswith(name) else lie("x", a)
+                  if p != "/v1/blocks" else lie(p, a))  # fmt: skip
+        polled = await poll(ben, "cats")
+        assert (polled.after, polled.verified, polled.missing) == (4, False, 1)
+        states = [item.state for item in items(ben, "cats")]
+        assert states == ["missing", "here", "large", "here"]
+        liar.stop()
+        await ben.on.follower.again(row_of(ben, "cats"))
+        assert (await poll(ben, "cats")).verified
+        assert items(ben, "cats")[0].state == "here"
+
+
+async def test_a_rewritten_history_is_caught(autojump_clock: trio.testing.MockClock) -> None:
+    """The operator signs another past: both heads are kept, said in one line, trust stops."""
+    for size in (2, 3, 400):
+        async with world() as w:
+            anna, ben = await w.add("anna"), await w.add("ben")
+            await published(anna, "cats", [letter(n) for n in range(3)])
+            await follow(ben, url(anna, "cats"))
+            await poll(ben, "cats")
+            ours = log_of(ben, "cats").note
+            await _rewrite(anna, [letter(n + 7) for n in range(size)])
+            theirs = log_of(anna, "cats").note
+            assert await refused(ben, Unverified) == "forked"
+            row = row_of(ben, "cats")
+            assert row.fork == (ours, theirs)
+            assert row.reason is not None
+            assert "\n" not in row.reason
+            assert (log_of(ben, "cats").note, row.poll_at) == (ours, None)
+            assert await refused(ben, Refused) == "forked"
+            assert await contents(ben, "cats") == [letter(n) for n in range(3)]
+            assert any("archive-forked" in line for line in ben.notes)
+
+
+async def _rewrite(machine: Machine, sent: list[bytes]) -> None:
+    """The same log, with another past: as if the operator had a second store."""
+    log, row = log_of(machine, "cats"), row_of(machine, "cats")
+
+    def work(tx: object) -> None:
+        for item in list(library.items_of(tx, row)):  # type: ignore[arg-type]
+            for name in (*item.parts, item.message):
+                tx.blocks.drop(name)  # type: ignore[attr-defined]
+            tx.items.delete(item)  # type: ignore[attr-defined]
+        for tile in list(tx.tiles.scan(row.id)):  # type: ignore[attr-defined]
+            tx.tiles.delete(tile)  # type: ignore[attr-defined]
+        tx.logs.put(log.but(size=0, peaks=()))  # type: ignore[attr-defined]
+
+    await machine.on.core.db.transact(work)
+    await added(machine, "cats", sent)
+
+
+async def test_a_new_epoch_is_followed(autojump_clock: trio.testing.MockClock) -> None:
+    async with world() as w:
+        anna, ben = await w.add("anna"), await w.add("ben")
+        await published(anna, "cats", [letter(n) for n in range(3)])
+        await follow(ben, url(anna, "cats"))
+        await poll(ben, "cats")
+        # More came before the new log began: that is fetched as well.
+        await added(anna, "cats", [letter(3)])
+        await anna.on.publisher.new_epoch(anna.owner(), "cats")
+        await added(anna, "cats", [letter(4)])
+        polled = await poll(ben, "cats")
+        assert (polled.after, row_of(ben, "cats").epoch) == (1, 2)
+        assert await contents(ben, "cats") == [letter(n) for n in range(5)]
+        assert await ben.on.follower.verify(row_of(ben, "cats")) == (5, 5)
+        await ben.on.publisher.publish(ben.owner(), "cats")
+        assert (await get(ben, "/archives/cats/1/checkpoint")).status == 200
+
+
+async def test_a_new_epoch_can_t_drop_the_past(autojump_clock: trio.testing.MockClock) -> None:
+    async with world() as w:
+        anna, ben = await w.add("anna"), await w.add("ben")
+        await published(anna, "cats", [letter(n) for n in range(3)])
+        await follow(ben, url(anna, "cats"))
+        await poll(ben, "cats")
+        await _rewrite(anna, [letter(n + 7) for n in range(2)])
+        await anna.on.publisher.new_epoch(anna.owner(), "cats")
+        assert await refused(ben, Unverified) == "forked"
+
+
+async def test_an_operator_with_an_old_backup(autojump_clock: trio.testing.MockClock) -> None:
+    """It signs nothing until it caught up from a mirror."""
+    async with world() as w:
+        anna, ben = await w.add("anna"), await w.add("ben")
+        await published(anna, "cats", [letter(n) for n in range(3)])
+        await anna.flushed()
+        disk, files, then = anna.disk.copy(), anna.files, anna.now()
+        await added(anna, "cats", [letter(3), letter(4)])
+        await anna.on.publisher.remove(anna.owner(), "cats", "0", "asked for")
+        await follow(ben, url(anna, "cats"))
+        await poll(ben, "cats")
+        await ben.on.publisher.publish(ben.owner(), "cats")
+        await w.off(anna)
+        await anna.restore(disk, files.copy(), then)
+        await w.back(anna)
+        with pytest.raises(Refused) as found:
+            await added(anna, "cats", [letter(9)])
+        assert found.value.reason == "behind"
+        assert "--new-epoch" in (found.value.next or "")
+        from node.archive import place
+
+        mirror = place.parse(url(ben, "cats"))
+        polled = await anna.on.follower.poll(row_of(anna, "cats"), mirror)
+        assert (polled.before, polled.after) == (3, 6)
+        await added(anna, "cats", [letter(9)])
+        assert (await poll(ben, "cats")).after == 7
+        assert [item.state for item in items(anna, "cats")] == ["removed"] + ["here"] * 5
+        assert (await verified(anna, "cats")).size == 7
+
+
+async def test_or_with_a_new_epoch(autojump_clock: trio.testing.MockClock) -> None:
+    async with world() as w:
+        anna, ben = await w.add("anna"), await w.add("ben")
+        await published(anna, "cats", [letter(n) for n in range(3)])
+        await anna.flushed()
+        disk, files, then = anna.disk.copy(), anna.files, anna.now()
+        await added(anna, "cats", [letter(3), letter(4)])
+        await follow(ben, url(anna, "cats"))
+        await poll(ben, "cats")
+        await w.off(anna)
+        await anna.restore(disk, files.copy(), then)
+        await w.back(anna)
+        await anna.on.publisher.new_epoch(anna.owner(), "cats")
+        await added(anna, "cats", [letter(9)])
+        assert (await poll(ben, "cats")).after == 1
+        assert await contents(ben, "cats") == [letter(n) for n in (0, 1, 2, 3, 4, 9)]
