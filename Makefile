@@ -6,6 +6,7 @@
 # make sim     a month of virtual time, told as a story; SEED=7 for another one
 # make soak    fresh seeds and planted faults until Ctrl-C, with catch rates
 # make bench   how fast, on this machine
+# make man     the manual page, build/willcall.1
 # make lock    renew both lock files
 # make clean   remove everything that make made
 
@@ -21,7 +22,7 @@ else
 READY := --prefer-binary
 endif
 
-.PHONY: setup try test check format bench sim lock clean
+.PHONY: setup try test check format bench sim man lock clean
 .DEFAULT_GOAL := setup
 
 setup: $(VENV)/.runtime
@@ -52,6 +53,9 @@ soak: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+man: $(VENV)/.runtime
+	@mkdir -p build && $(BIN)/willcall man > build/willcall.1 && echo build/willcall.1
 
 # --- the virtual environment ----------------------------------------------------------
 # A stamp is as new as what was installed last. The dev lock holds the runtime's versions
