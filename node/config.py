@@ -154,7 +154,10 @@ class Network(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = False
     inbound: Annotated[
         bool,
-        _key("whether others can call this node; false: it asks its contacts every five minutes"),
+        _key(
+            "whether others can call this node; false: it asks its contacts every five minutes",
+            restart=True,  # a node that starts asks at once, and by the new measure from then on
+        ),
     ] = True
     ports: Annotated[
         tuple[int, ...], _key("ports that may be called beside 443, 4625 and 8443", _check_ports)

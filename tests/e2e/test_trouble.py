@@ -187,6 +187,8 @@ def saying(answer: bytes) -> Iterator[int]:
         ),
         (b"SSH-2.0-OpenSSH\r\n", reasons.NOT_REACHED["gone-away"]),
         (b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n", reasons.SAID_NO["status-502"]),
+        (b"HTTP/1.1 503 Away\r\nContent-Length: 0\r\n\r\n", reasons.SAID_NO["status-503"]),
+        (b"HTTP/1.1 504 Late\r\nContent-Length: 0\r\n\r\n", reasons.SAID_NO["status-504"]),
         (
             b"HTTP/1.1 418 I\r\nContent-Length: 0\r\n\r\n",
             "their node was reached, and refused it (status-418)",

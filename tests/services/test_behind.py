@@ -1,10 +1,14 @@
 """A node that nobody can call: it receives by asking, and what it can't do is said."""
 
+import pytest
 import trio
 
 from node.encoding import origin
+from node.errors import Unreachable
+from node.machines.rows import Peer
+from node.services.greet import Greeter
 from node.services.views import Views
-from node.units import MINUTE
+from node.units import MINUTE, Key
 from tests.fakes.world import Machine, World, until, world
 from tests.services.test_delivery import key_of
 
@@ -85,6 +89,15 @@ async def test_others_are_asked_as_seldom_as_ever(autojump_clock: object) -> Non
         await trio.sleep(8 * 3600)
         polls = [call for call in w.net.calls if call[2] == "/v1/poll"]
         assert len(polls) <= 2 * 2
+
+
+async def test_somebody_of_whom_nobody_has_told_where(autojump_clock: object) -> None:
+    async with world() as w:
+        anna = await w.add("anna")
+        greeter, owner = Greeter(anna.on.core, anna.on.calls), anna.owner()
+        with pytest.raises(Unreachable) as caught:
+            await greeter.meet(owner, Peer(owner=owner.owner, did=Key(bytes(32))))
+        assert caught.value.reason == "no-origin"
 
 
 def test_nobody_calls_into_a_smaller_world() -> None:
