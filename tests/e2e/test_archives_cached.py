@@ -1,0 +1,121 @@
+"""Archives behind real nginx, as docs/operating-archives.md sets it up: what reaches the node."""
+
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.archive import independent
+from tests.docs import pages
+from tests.e2e.conftest import Make
+from tests.e2e.homes import Home, free_port, until
+from tests.e2e.test_archives import Web, mbox, publish
+from tests.e2e.test_monitor import over_socket
+from tests.services.shelves import letter
+
+PAGE = (pages.DOCS / "operating-archives.md").read_text(encoding="utf-8")
+POLLS = 3_000
+
+
+def snippet(listen: str, node: str, folder: Path) -> str:
+    """The page's nginx configuration, on loopback and without TLS."""
+    (text,) = re.findall(r"^```nginx\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    for there, here in (
+        ("/var/cache/nginx/willcall", str(folder / "cache")),
+        ("listen 443 ssl;", f"listen {listen};"),
+        ("http://127.0.0.1:4625", f"http://{node}"),
+    ):
+        assert there in text, there
+        text = text.replace(there, here)
+    return str(text)
+
+
+@contextmanager
+def nginx(home: Home, folder: Path) -> Iterator[str]:
+    """nginx in front of a node; where it listens."""
+    program = shutil.which("nginx") or "/usr/sbin/nginx"
+    if not Path(program).exists():
+        pytest.skip("no nginx: apt install nginx-light")
+    listen = f"127.0.0.1:{free_port()}"
+    words = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    paths = "".join(f"{word}_temp_path {folder}/{word};\n" for word in words)
+    (folder / "conf").write_text(
+        f"daemon off;\nmaster_process off;\npid {folder}/pid;\nerror_log {folder}/errors;\n"
+        f"events {{}}\nhttp {{\naccess_log off;\nkeepalive_requests 100000;\n{paths}"
+        f"{snippet(listen, home.listen, folder)}}}\n"
+    )
+    running = subprocess.Popen([program, "-c", str(folder / "conf"), "-e", str(folder / "errors")])
+    try:
+        until(lambda: _answers(listen))
+        yield listen
+    finally:
+        running.terminate()
+        running.wait(timeout=15)
+
+
+def _answers(listen: str) -> bool:
+    try:
+        with closing(Web(listen)) as web:
+            return web.ask("/archives/cats/about")[0] == 200
+    except OSError:
+        return False
+
+
+def reached(home: Home) -> int:
+    """How many requests for archives the node has answered."""
+    _, text = over_socket(home, "/metrics")
+    lines = re.findall(r"^willcall_requests_total\{(.*)\} ([0-9.e+]+)$", text, re.MULTILINE)
+    assert lines, text
+    return sum(int(float(n)) for labels, n in lines if "/archives/" in labels or "/ipfs/" in labels)
+
+
+def test_nginx_answers_for_the_node(make: Make, folder: Path) -> None:
+    home = make("anna")
+    home.start()
+    publish(home, "cats", [letter(n) for n in range(120)])
+    with nginx(home, folder) as listen:
+        _polls(home, listen)
+        _readers(home, listen)
+        _follower(home, make("ben"), listen)
+
+
+def _polls(home: Home, listen: str) -> None:
+    """Thousands of polls are one request each ten seconds, and get the tag of the node."""
+    with closing(Web(listen)) as web:
+        _, note, headers = web.ask("/archives/cats/checkpoint")
+        before, began = reached(home), time.monotonic()
+        for _ in range(POLLS):
+            status, body, _ = web.ask("/archives/cats/checkpoint", If_None_Match=headers["etag"])
+            assert (status, body) == (304, b"")
+        seconds = time.monotonic() - began
+    through = reached(home) - before
+    print(f"{POLLS} polls in {seconds:.1f} s: {through} reached the node")
+    assert through <= 2 + seconds / 10
+    with closing(Web(home.listen)) as direct:
+        assert direct.get("/archives/cats/checkpoint") == note
+
+
+def _readers(home: Home, listen: str) -> None:
+    """Five who read everything cost what one costs."""
+    with closing(Web(listen)) as web:
+        first = independent.verify(web.get, "/archives/cats/")
+        before = reached(home)
+        for _ in range(4):
+            again = independent.verify(web.get, "/archives/cats/")
+            assert again.contents == first.contents
+        assert reached(home) - before <= 4  # heads
+
+
+def _follower(home: Home, ben: Home, listen: str) -> None:
+    """A node follows through it, and gets what is new in ten seconds."""
+    ben.start()
+    ben.json("archive", "follow", f"http://{listen}/archives/cats/")
+    assert ben.json("archive", "poll", "cats")["verified"] is True
+    home.json("archive", "add", "cats", "-", data=mbox([letter(500)]))
+    until(lambda: ben.json("archive", "poll", "cats")["after"] == 121, 30)
+    assert ben.run("archive", "read", "cats", "120", "--raw").out == letter(500)
