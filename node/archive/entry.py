@@ -10,7 +10,7 @@ Spec: design §7; https://c2sp.org/tlog-tiles (entry bundles).
 
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from nacl import bindings
@@ -98,7 +98,8 @@ def encode(entry: AnyEntry) -> bytes:
     Raises:
         TooLarge: over 65,535.
     """
-    block = cbor.encode({"kind": _SHAPES[type(entry)].kind, "v": 1} | asdict(entry))
+    fields = {name: getattr(entry, name) for name in entry.__slots__}
+    block = cbor.encode({"kind": _SHAPES[type(entry)].kind, "v": 1} | fields)
     if len(block) > ENTRY:
         raise TooLarge(f"an entry has at most {ENTRY} bytes")
     return block

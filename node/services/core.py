@@ -1,6 +1,7 @@
 """What every service stands on: the ports, the configuration, and two bells."""
 
 from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
 import trio
@@ -12,6 +13,7 @@ from node.encoding import cid as cids
 from node.encoding import names
 from node.encoding import origin as origins
 from node.encoding.cid import Cid
+from node.errors import WillcallError
 from node.machines.rows import Owner
 from node.objects.record import Endpoint
 from node.ports import Clock, Database, Exchange, Files, Note, Randomness, Tables
@@ -186,6 +188,29 @@ class Core:
     def jitter(self) -> float:
         """A number in [-1, 1)."""
         return self.randomness.fraction()
+
+
+async def together(works: Iterable[Callable[[], Awaitable[None]]], at_once: int) -> None:
+    """Does all of these, so many at the same time.
+
+    Raises:
+        WillcallError: the first of them; the others were done all the same.
+    """
+    failed: list[WillcallError] = []
+    room = trio.CapacityLimiter(at_once)
+
+    async def one(work: Callable[[], Awaitable[None]]) -> None:
+        async with room:
+            try:
+                await work()
+            except WillcallError as error:
+                failed.append(error)
+
+    async with trio.open_nursery() as nursery:
+        for work in works:
+            nursery.start_soon(one, work)
+    if failed:
+        raise failed[0]
 
 
 def the_owner(tx: Tables, owner: Key) -> Owner:

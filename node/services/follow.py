@@ -47,7 +47,7 @@ from node.objects.archive import About
 from node.objects.message import Message
 from node.ports import Tables
 from node.services import library
-from node.services.core import Core
+from node.services.core import Core, together
 from node.services.desk import Desk
 from node.services.publish import erase, grow_tiles
 from node.services.reach import Reach
@@ -55,6 +55,8 @@ from node.units import SECOND, Instant, Key, Millis
 
 AT_ONCE = 4
 """Archives that are asked at the same time, and bundles that are fetched ahead."""
+FILES = 8
+"""Messages that are looked at, and large parts fetched and written, at the same time."""
 FIRST = Millis(5 * SECOND)
 """After `follow` the messages are fetched in the background; a `poll` by hand comes before."""
 STEP = 256
@@ -569,19 +571,11 @@ class _Poll:
         if len(wanted) == 1:
             return {wanted[0]: await self._reach.tile(wanted[0])}
         got: dict[Tile, bytes] = {}
-        failed: list[WillcallError] = []
 
         async def one(each: Tile) -> None:
-            try:
-                got[each] = await self._reach.tile(each)
-            except WillcallError as error:
-                failed.append(error)
+            got[each] = await self._reach.tile(each)
 
-        async with trio.open_nursery() as nursery:
-            for each in wanted:
-                nursery.start_soon(one, each)
-        if failed:
-            raise failed[0]
+        await together([partial(one, each) for each in wanted], AT_ONCE)
         return got
 
     async def _ahead(self, edge: Frontier, raw: list[bytes]) -> Frontier:
@@ -728,13 +722,24 @@ class _Poll:
         """Stores the messages that are what their entries say, in one transaction."""
         good: list[tuple[Item, Message, bytes]] = []
         bad: list[Item] = []
-        for item in items:
+
+        async def one(item: Item) -> None:
             block = got.get(item.message)
             root = None if block is None else _believed(item, block)
             if block is None or root is None or not await self._parts(root):
                 bad.append(item)
             else:
                 good.append((item, root, block))
+
+        try:
+            await together([partial(one, item) for item in items], FILES)
+            await self._store_all(good, bad)
+        finally:
+            self._release(good)
+        self._missing += len(bad)
+
+    async def _store_all(self, good: list[tuple[Item, Message, bytes]], bad: list[Item]) -> None:
+        good.sort(key=lambda each: -each[0].index)
 
         def work(tx: Tables) -> None:
             self._check_alive()
@@ -746,8 +751,6 @@ class _Poll:
                     tx.items.put(item.but(state="missing"))
 
         await self._core.db.transact(work)
-        self._release(good)
-        self._missing += len(bad)
 
     async def _parts(self, root: Message) -> bool:
         """Whether all parts of a large message are files now."""

@@ -11,6 +11,7 @@ durable: so for one size there is one (I15). Imported mail has its owner as auth
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from node import limits
 from node.archive import append, entry, note, place
@@ -31,12 +32,14 @@ from node.objects.archive import About, Previous
 from node.objects.message import Message, Part
 from node.ports import Tables
 from node.services import library
-from node.services.core import Core
+from node.services.core import Core, together
 from node.services.desk import Desk
 from node.units import Instant, Key
 
 IMPORTED = Instant(0)
 """What the root of imported mail says of its time."""
+FILES = 8
+"""Files written at the same time: each waits for the disk twice."""
 TOLD = 100
 """Broken messages that are named one by one."""
 
@@ -214,8 +217,8 @@ class Publisher:
         async with self._core.files_lock:
             self._core.keeping.update(name for name, _ in large)
         try:
-            for part, data in large:
-                await self._core.files.keep(part, data)
+            keep = self._core.files.keep
+            await together([partial(keep, part, data) for part, data in large], FILES)
 
             def work(tx: Tables) -> Tally:
                 return _enter(tx, owner, library.own(tx, owner, name), found)
