@@ -84,6 +84,23 @@ def add(
 
 
 @archives.command()
+def post(
+    name: str = typer.Argument(...),
+    refs: list[str] = typer.Argument(..., metavar="N…", help="Letters of the inbox."),
+) -> None:
+    """Appends letters that came by mail, each with the proof of who wrote it.
+
+    With `create --posting append` that happens by itself. Example: willcall archive post kitchen 3
+    """
+    row = STATE.local().post("archive-post", name, refs=refs)
+    if STATE.json:
+        render.document(row)
+        return
+    known = f", {row['known']} were there already" if row["known"] else ""
+    render.line(f"{row['added']} letters posted{known}; {name} has {row['size']} entries")
+
+
+@archives.command()
 def publish(
     name: str = typer.Argument(...),
     new_epoch: bool = typer.Option(

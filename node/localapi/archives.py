@@ -56,6 +56,7 @@ class ArchiveCalls:
             "GET archive-export": self._export,
             "POST archive": self._create,
             "POST archive-add": self._add,
+            "POST archive-post": self._post,
             "POST archive-publish": self._publish,
             "POST archive-remove": self._remove,
             "POST archive-drop": self._drop,
@@ -157,6 +158,11 @@ class ArchiveCalls:
         if body.get("new_epoch"):
             await self._publisher.new_epoch(call.owner, name)
         return self._document(await self._publisher.publish(call.owner, name))
+
+    async def _post(self, call: Call) -> Any:
+        name, body = word(call), await call.json()
+        tally = await self._node.poster.by_hand(call.owner, name, texts(body, "refs"))
+        return {"added": tally.added, "known": tally.known, "size": tally.size}
 
     async def _remove(self, call: Call) -> Any:
         name, body = word(call), await call.json()

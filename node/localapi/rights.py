@@ -65,6 +65,7 @@ RIGHTS: Final[dict[str, str]] = {
     "GET archive-export": OWNER,
     "POST archive": NODE,
     "POST archive-add": NODE,
+    "POST archive-post": NODE,
     "POST archive-publish": NODE,
     "POST archive-remove": NODE,
     "POST archive-drop": NODE,

@@ -497,6 +497,7 @@ class Archive(Row, frozen=True, kw_only=True, omit_defaults=True):
         epoch: the newest.
         public: whether it is served here; for a followed one: as a mirror.
         posting: what becomes of mail to its owner: `off`, `hold` or `append`.
+        posted: up to which number the inbox was looked through for that.
         urls: where it is followed; none: it is the owner's own.
         pins: of the certificates met there, by origin.
         etags: of the last checkpoint, by address.
@@ -516,6 +517,7 @@ class Archive(Row, frozen=True, kw_only=True, omit_defaults=True):
     epoch: int = 1
     public: bool = False
     posting: str = "off"
+    posted: int = 0
     urls: tuple[str, ...] = ()
     pins: dict[str, bytes] = {}
     etags: dict[str, str] = {}

@@ -36,6 +36,7 @@ from node.services.leave import Leaving
 from node.services.meet import Introductions
 from node.services.peerapp import Peers
 from node.services.pickup import Collector
+from node.services.post import Poster
 from node.services.probe import Prober
 from node.services.publish import Publisher
 from node.services.search import Search
@@ -68,6 +69,7 @@ class Node:
     search: Search | None
     desk: Desk
     publisher: Publisher
+    poster: Poster
     follower: Follower
 
     async def start(self) -> None:
@@ -99,6 +101,7 @@ class Node:
                 nursery.start_soon(self.seeker.run)
                 nursery.start_soon(self.teller.run)
                 nursery.start_soon(self.follower.run)
+                nursery.start_soon(self.poster.run)
         finally:
             with suppress(StoreFailed):  # nothing of it is needed
                 self.core.history.flush(self.core.db)
@@ -163,6 +166,7 @@ def make(
     peers = Peers(core, admission, Hearing(core), Introductions(core), serving, directory, desk)
     switch.app = peers
     sweeper = Sweeper(core, sweep_every)
+    publisher = Publisher(core, desk)
     return Node(
         core=core,
         peers=peers,
@@ -178,7 +182,8 @@ def make(
         search=None if found_by is None else Search(core, *found_by),
         teller=Teller(core, calls, look_every),
         desk=desk,
-        publisher=Publisher(core, desk),
+        publisher=publisher,
+        poster=Poster(core, publisher),
         prober=Prober(core, calls, greeter),
         calls=calls,
         follower=Follower(core, desk),

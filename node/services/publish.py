@@ -31,7 +31,7 @@ from node.objects import message as messages
 from node.objects.archive import About, Previous
 from node.objects.message import Message, Part
 from node.ports import Tables
-from node.services import library
+from node.services import ledger, library
 from node.services.core import Core, together
 from node.services.desk import Desk
 from node.units import Instant, Key
@@ -101,9 +101,11 @@ class Publisher:
 
         def work(tx: Tables) -> Archive:
             _check_new(tx, owner.owner, name)
+            if posting != "off":
+                _check_only(tx, owner.owner)
             row = Archive(
                 owner=owner.owner, id=id, name=name, publisher=owner.owner, created=now,
-                posting=posting, verified=now,
+                posting=posting, posted=ledger.account(tx, owner.owner).mails, verified=now,
             )  # fmt: skip
             tx.archives.put(row)
             tx.logs.put(_empty(row, owner, 1, seed, core.config.origin, now))
@@ -298,6 +300,16 @@ def _check_new(tx: Tables, owner: Key, name: str) -> None:
         raise Conflict(
             f"there is an archive {name!r} already; nothing was changed",
             next=f"willcall archive show {name}",
+        )
+
+
+def _check_only(tx: Tables, owner: Key) -> None:
+    """Letters to one owner go to one archive: a second list has an owner of its own."""
+    taken = [row.name for row in tx.archives.by("owner", owner) if row.posting != "off"]
+    if taken:
+        raise Conflict(
+            f"mail to this owner is for {taken[0]} already; nothing was changed",
+            next="willcall owner add NAME, then --owner NAME archive create",
         )
 
 
