@@ -39,6 +39,19 @@ async def test_serving_rules(autojump_clock: object) -> None:
         assert (await eve.get(anna, message, b"w" * 16)).status == 404
 
 
+async def test_a_ticket_is_for_one_message(autojump_clock: object) -> None:
+    async with world() as w:
+        anna, eve = await w.add("anna"), Puppet(w, "eve")
+        await eve.befriend(anna)
+        one, two = [await anna.send([eve.key], text) for text in (b"one", b"two")]
+        await until(lambda: {anna.state(m, eve.key) for m in (one, two)} == {"notified"}, 60)
+        ticket = {item.message: item.ticket for item in eve.items_heard()}
+        assert (await eve.get(anna, one, ticket[one])).status == 200
+        assert (await eve.get(anna, one, ticket[two])).status == 404
+        assert (await eve.car(anna, one, ticket[two])).status == 404
+        assert anna.state(two, eve.key) == "notified"
+
+
 async def test_head_gives_the_size_and_does_not_count(autojump_clock: object) -> None:
     async with world() as w:
         anna, eve = await w.add("anna"), Puppet(w, "eve")

@@ -6,11 +6,13 @@ import hashlib
 from functools import partial
 from typing import TYPE_CHECKING
 
+from node import limits
 from node.encoding import cbor
 from node.encoding.cid import Cid
 from node.machines import outbox
 from node.machines.rows import Delivery, Mail
 from node.objects import answer
+from node.objects.introduction import POLL, Poll
 from node.objects.receipt import RECEIPT, Receipt
 from node.ports import Request, Response, Tables
 from node.services.mailbox import Contents
@@ -34,6 +36,9 @@ class Judge:
 
     def __init__(self, run: Run) -> None:
         self.run = run
+        self.numbers: dict[tuple[str, int], Cid] = {}
+        self.asked: dict[tuple[Key, Key, tuple[int, int]], int] = {}
+        """When an author first heard of a loss, by its clock: who, whom, what it lost."""
 
     def broken(self, text: str, *messages: bytes) -> None:
         """A promise was broken."""
@@ -67,6 +72,12 @@ class Judge:
         if hashlib.sha256(content).digest() not in right:
             self.broken(f"I9: {name} reads other bytes in", message)
 
+    def numbered(self, name: str, row: Mail) -> None:
+        """A number that somebody was shown is never another letter's."""
+        known = self.numbers.setdefault((name, row.n), row.message)
+        if known != row.message:
+            self.broken(f"I4: {name} finds another letter under {row.n}:", known, row.message)
+
     async def after_a_crash(self, name: str, machine: Machine) -> None:
         """I2: what is on the disk agrees with itself."""
         for each in await machine.complaints(resting=False):
@@ -85,6 +96,19 @@ class Judge:
             told = answer.decode(response.body)
             if told.receipt is not None:
                 self._kept(told.receipt.claim)
+        elif request.path == "/v1/poll" and response.status == 200:
+            self._hear_lost(POLL.decode(request.body).claim, self.run.world.net.machines[to])
+
+    def _hear_lost(self, said: Poll, machine: Machine) -> None:
+        if said.lost is not None:
+            self.asked.setdefault((said.sender, said.to, said.lost), machine.now())
+
+    def _asked_late(self, row: Delivery) -> bool:
+        """Whether its addressee came with its loss only when the grace was over."""
+        assert row.first_receipt is not None
+        over = row.first_receipt + limits.GRACE
+        mine = [at for key, at in self.asked.items() if key[:2] == (row.to, row.owner)]
+        return any(at >= over for at in mine)
 
     def _kept(self, said: Receipt) -> None:
         person = next(p for p in self.run.people.values() if p.key == said.sender)
@@ -155,7 +179,9 @@ class Judge:
         over = row.keep_until <= self.run.people[letter.author].machine.now()
         wrong = {
             f"I4: {what}, shown {len(here)} times:": len(here) > 1,
-            f"I7: {what}, confirmed and not there:": row.state == "confirmed" and not arrived,
+            f"I7: {what}, confirmed and not there:": row.state == "confirmed"
+            and not arrived
+            and not self._asked_late(row),
             f"I3: {what}, {row.state}:": outbox.is_open(row) and not over,
             f"I6: {what}, expired early:": row.state == "expired" and not over,
             f"I1: {what}, retracted by nobody:": row.state == "retracted" and not letter.retracted,

@@ -1,7 +1,10 @@
 """Planted faults: each breaks one promise, and the simulation has to notice.
 
-A mutant replaces one function while a run lasts. `SEEDS` are seeds that were seen to catch it;
-a mutant that nothing catches is a missing test.
+A mutant replaces one function while a run lasts. These twelve are looked for on every run of the
+tests, `more_mutants` by `make soak` alone. A mutant that nothing catches is a missing test.
+
+What the simulator's disks can't lose, a missing sync of a folder, is not planted here: power cuts
+replayed from a traced run find that one (`tests/crash`).
 """
 
 from collections.abc import Callable, Iterator
@@ -12,11 +15,9 @@ from typing import Any
 import trio
 
 from node import limits
-from node.crypto import keys
-from node.errors import Absent, Unverified
-from node.machines import clock, outbox, retention, retry
+from node.errors import Absent
+from node.machines import outbox, retention, retry
 from node.machines.rows import Delivery, Errand, Sent
-from node.objects.signed import Kind
 from node.services import arrive, ledger, serve
 from node.services.admit import Admission
 from node.services.pickup import Collector
@@ -29,10 +30,10 @@ class Mutant:
     """One planted fault.
 
     Attributes:
-        where: the module or class whose function is replaced.
-        what: the function's name there.
-        made: gives the replacement for the function as it is.
-        seeds: seeds that caught it.
+        where: the module or class of which something is replaced.
+        what: its name there: a function, or a number.
+        made: gives the replacement for what is there.
+        seeds: seeds that were seen to catch it.
     """
 
     where: Any
@@ -42,9 +43,8 @@ class Mutant:
 
 
 @contextmanager
-def planted(name: str) -> Iterator[None]:
+def planted(mutant: Mutant) -> Iterator[None]:
     """The fault is there as long as the block lasts."""
-    mutant = MUTANTS[name]
     sound = getattr(mutant.where, mutant.what)
     setattr(mutant.where, mutant.what, mutant.made(sound))
     try:
@@ -57,7 +57,7 @@ def planted(name: str) -> Iterator[None]:
 
 
 def _receipt_before_store(sound: Any) -> Any:
-    async def finish(self: Any, owner: Any, got: Any) -> None:
+    async def finish(self: Any, got: Any) -> None:
         def owe(tx: Any) -> None:
             for each in got:
                 row, now = each.row, self._core.now()
@@ -68,7 +68,7 @@ def _receipt_before_store(sound: Any) -> Any:
         await self._core.db.transact(owe)
         self._core.outgoing.ring()
         await trio.sleep(5)
-        await sound(self, owner, got)
+        await sound(self, got)
 
     return finish
 
@@ -121,14 +121,6 @@ def _refusal_ends(sound: Any) -> Any:
     return on_answer
 
 
-def _answer_confirms(sound: Any) -> Any:
-    def on_answer(row: Delivery, state: str, reason: Any, now: Any, *rest: Any, **more: Any) -> Any:
-        made: Delivery = sound(row, state, reason, now, *rest, **more)
-        return outbox.on_receipt(made, now, now) if state == "accepted" else made
-
-    return on_answer
-
-
 def _old_receipts_count(sound: Any) -> Any:
     def on_lost(row: Delivery, *rest: Any) -> Delivery:
         made: Delivery = sound(row, *rest)
@@ -173,55 +165,22 @@ def _seen_first(sound: Any) -> Any:
     return verify
 
 
-def _clock_believed(_sound: Any) -> Any:
-    return lambda guard: True
-
-
-def _receipts_unverified(sound: Any) -> Any:
-    def verify(self: Any, value: Any, made: Any) -> None:
-        try:
-            sound(self, value, made)
-        except Unverified:
-            if self.name != "receipt":
-                raise
-
-    return verify
-
-
-def _signatures_unverified(_sound: Any) -> Any:
-    return lambda public, message, signature: None
-
-
 MUTANTS: dict[str, Mutant] = {
-    "receipt before store": Mutant(
-        where=Collector, what="_finish", made=_receipt_before_store, seeds=(1, 2, 3)
+    "receipt before store": Mutant(where=Collector, what="_finish", made=_receipt_before_store),
+    "delete on first receipt": Mutant(
+        where=retention, what="on_change", made=_free_on_first_receipt
     ),
-    "freed on the first receipt": Mutant(
-        where=retention, what="on_change", made=_free_on_first_receipt, seeds=(1, 2)
+    "no dedupe": Mutant(where=arrive, what="mail_of", made=_no_dedupe),
+    "no sync": Mutant(where=Committed, what="transact", made=_no_sync),
+    "retry stops early": Mutant(where=retry, what="pause", made=_retry_stops),
+    "refused ends a delivery": Mutant(where=outbox, what="on_answer", made=_refusal_ends),
+    "old receipt accepted after a restore": Mutant(
+        where=outbox, what="on_lost", made=_old_receipts_count
     ),
-    "grace ignored": Mutant(where=retention, what="on_change", made=_no_grace, seeds=(1, 3, 2)),
-    "no dedupe": Mutant(where=arrive, what="mail_of", made=_no_dedupe, seeds=(2, 3)),
-    "no sync": Mutant(where=Committed, what="transact", made=_no_sync, seeds=(2, 3)),
-    "retry stops early": Mutant(where=retry, what="pause", made=_retry_stops, seeds=(1, 2, 3)),
-    "refused ends a delivery": Mutant(
-        where=outbox, what="on_answer", made=_refusal_ends, seeds=(2, 4)
+    "ticket not checked": Mutant(where=serve, what="_find", made=_any_ticket),
+    "quota counted twice": Mutant(where=retention, what="moved", made=_counted_twice),
+    "seen-set filled before the signature": Mutant(
+        where=Admission, what="_verify", made=_seen_first
     ),
-    "an answer confirms": Mutant(
-        where=outbox, what="on_answer", made=_answer_confirms, seeds=(2, 1)
-    ),
-    "old receipts count after a restore": Mutant(
-        where=outbox, what="on_lost", made=_old_receipts_count, seeds=(4, 1, 2, 3)
-    ),
-    "any ticket opens": Mutant(where=serve, what="_find", made=_any_ticket, seeds=(1, 2)),
-    "quota counted twice": Mutant(where=retention, what="moved", made=_counted_twice, seeds=(2, 1)),
-    "seen before verified": Mutant(where=Admission, what="_verify", made=_seen_first, seeds=(1, 2)),
-    "a wrong clock is believed": Mutant(
-        where=clock, what="believed", made=_clock_believed, seeds=(2, 1)
-    ),
-    "receipts unverified": Mutant(
-        where=Kind, what="_verify", made=_receipts_unverified, seeds=(2, 3)
-    ),
-    "no signature verified": Mutant(
-        where=keys, what="verify", made=_signatures_unverified, seeds=(1, 2)
-    ),
+    "grace ignored": Mutant(where=retention, what="on_change", made=_no_grace),
 }

@@ -126,6 +126,7 @@ class People:
         mailbox, contents = Mailbox(core), Contents(core)
         for row in inbox(person):
             of = ((short(row.message), f"(number {row.n})"),)
+            self.run.judge.numbered(name, row)
             if row.state == "waiting" and self.random.random() < 0.5:
                 await mailbox.call(owner, row)
                 self.run.say(f"{name} calls for", of=of)

@@ -51,6 +51,14 @@ def test_rows_outlive_the_handle(folder: Path) -> None:
     assert folder.stat().st_mode & 0o777 == 0o700
 
 
+def test_a_batch_that_breaks_off_leaves_nothing(kv: LevelDbKv) -> None:
+    """A batch without `transaction` writes what it had by then."""
+    with pytest.raises(TypeError):
+        kv.write({b"a": b"1", b"b": "no bytes"})  # type: ignore[dict-item]
+    kv.write({b"c": b"3"})
+    assert dict(kv.scan(b"", LAST)) == {b"c": b"3"}
+
+
 def test_a_second_open_is_refused_and_harms_nobody(kv: LevelDbKv, folder: Path) -> None:
     kv.write({b"a": b"1"})
     with pytest.raises(StoreFailed, match="lock"):
