@@ -17,6 +17,7 @@ from tests.docs import pages
 
 OPERATIONS = (pages.DOCS / "operations.md").read_text(encoding="utf-8")
 ARCHITECTURE = (pages.DOCS / "architecture.md").read_text(encoding="utf-8")
+PROMISES = (pages.DOCS / "promises.md").read_text(encoding="utf-8")
 SECURITY = (pages.DOCS / "security.md").read_text(encoding="utf-8")
 
 every_page = pytest.mark.parametrize("page", pages.pages(), ids=pages.name)
@@ -92,6 +93,17 @@ def test_every_promise_names_a_test() -> None:
     assert len(promises) > 10
     for promise in promises:
         assert re.search(r"`tests/[\w/]+\.py", promise), promise
+
+
+def test_each_of_the_sixteen_promises_has_its_mechanism_and_its_tests() -> None:
+    rows = re.findall(r"^\| (I\d+) \| (.+) \|$", PROMISES, flags=re.MULTILINE)
+    names = [f"I{number}" for number in range(1, 17)]
+    assert [name for name, _ in rows] == [*names, *names]
+    for name, text in rows[:16]:
+        assert re.search(r"`node/[\w/]+\.py`", text), name
+    for name, text in rows[16:]:
+        # That the named tests are there, `test_every_file_that_is_named_exists` looks.
+        assert re.fullmatch(r"(`tests/[\w/]+\.py::test_\w+`(, )?)+", text), name
 
 
 def test_tables_of_the_store() -> None:
