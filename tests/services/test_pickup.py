@@ -1,5 +1,7 @@
 """What a recipient takes, and what no sender can make it take."""
 
+from dataclasses import replace
+
 import trio
 
 from node.encoding import cid as cids
@@ -67,6 +69,26 @@ async def test_a_stolen_ciphertext_with_a_right_commitment(autojump_clock: objec
             body=theirs.body,
         )
         name = eve.keep(message.KIND.sign(stolen, eve.keys.signing))
+        await refused_three_times(anna, eve, name)
+
+
+async def test_a_root_that_its_author_did_not_sign(autojump_clock: object) -> None:
+    async with world() as w:
+        anna, eve = await w.add("anna"), Puppet(w, "eve")
+        await eve.befriend(anna)
+        plain = b"Subject: hi\r\n\r\nhello\r\n"
+        root = content.seal_body(some("k/1"), eve.key, eve.now(), plain, some("another's"))
+        await refused_three_times(anna, eve, eve.keep(root), size=len(plain))
+
+
+async def test_a_key_that_the_root_does_not_commit_to(autojump_clock: object) -> None:
+    """One ciphertext might open to two texts, with two keys."""
+    async with world() as w:
+        anna, eve = await w.add("anna"), Puppet(w, "eve")
+        await eve.befriend(anna)
+        mine = message.KIND.decode(eve.blocks[eve.letter()]).claim
+        other = replace(mine, commitment=some("another key's"))
+        name = eve.keep(message.KIND.sign(other, eve.keys.signing))
         await refused_three_times(anna, eve, name)
 
 

@@ -37,6 +37,8 @@ class Judge:
     def __init__(self, run: Run) -> None:
         self.run = run
         self.numbers: dict[tuple[str, int], Cid] = {}
+        self.deleted: dict[tuple[str, Cid], float] = {}
+        """What somebody deleted, and when: it is not shown again."""
         self.asked: dict[tuple[Key, Key, tuple[int, int]], int] = {}
         """When an author first heard of a loss, by its clock: who, whom, what it lost."""
 
@@ -72,8 +74,17 @@ class Judge:
         if hashlib.sha256(content).digest() not in right:
             self.broken(f"I9: {name} reads other bytes in", message)
 
-    def numbered(self, name: str, row: Mail) -> None:
-        """A number that somebody was shown is never another letter's."""
+    def forget(self, machine: Machine, since: float) -> None:
+        """Its disk is as it was then."""
+        mine = {name for name, person in self.run.people.items() if person.machine is machine}
+        for key, at in list(self.deleted.items()):
+            if key[0] in mine and at >= since:
+                del self.deleted[key]
+
+    def shown(self, name: str, row: Mail) -> None:
+        """I4: what was deleted stays away, and a number is never another letter's."""
+        if (name, row.message) in self.deleted:
+            self.broken(f"I4: {name} had deleted and is shown again:", row.message)
         known = self.numbers.setdefault((name, row.n), row.message)
         if known != row.message:
             self.broken(f"I4: {name} finds another letter under {row.n}:", known, row.message)
@@ -169,6 +180,8 @@ class Judge:
         self.run.report.ends.setdefault(short(letter.message), {})[to] = row.state
         self._agree(letter, row, here, what)
         for mail in here:
+            if mail.state != "deleted":
+                self.shown(to, mail)
             if mail.state in ("new", "read"):
                 contents = Contents(reader.machine.on.core)
                 content = [piece async for piece in contents.read(mail)]

@@ -166,21 +166,25 @@ def _seen_first(sound: Any) -> Any:
 
 
 MUTANTS: dict[str, Mutant] = {
-    "receipt before store": Mutant(where=Collector, what="_finish", made=_receipt_before_store),
+    "receipt before store": Mutant(
+        where=Collector, what="_finish", made=_receipt_before_store, seeds=(1,)
+    ),
     "delete on first receipt": Mutant(
-        where=retention, what="on_change", made=_free_on_first_receipt
+        where=retention, what="on_change", made=_free_on_first_receipt, seeds=(1,)
     ),
-    "no dedupe": Mutant(where=arrive, what="mail_of", made=_no_dedupe),
-    "no sync": Mutant(where=Committed, what="transact", made=_no_sync),
-    "retry stops early": Mutant(where=retry, what="pause", made=_retry_stops),
-    "refused ends a delivery": Mutant(where=outbox, what="on_answer", made=_refusal_ends),
+    "no dedupe": Mutant(where=arrive, what="mail_of", made=_no_dedupe, seeds=(1,)),
+    "no sync": Mutant(where=Committed, what="transact", made=_no_sync, seeds=(1,)),
+    "retry stops early": Mutant(where=retry, what="pause", made=_retry_stops, seeds=(1,)),
+    "refused ends a delivery": Mutant(
+        where=outbox, what="on_answer", made=_refusal_ends, seeds=(2,)
+    ),
     "old receipt accepted after a restore": Mutant(
-        where=outbox, what="on_lost", made=_old_receipts_count
+        where=outbox, what="on_lost", made=_old_receipts_count, seeds=(4,)
     ),
-    "ticket not checked": Mutant(where=serve, what="_find", made=_any_ticket),
-    "quota counted twice": Mutant(where=retention, what="moved", made=_counted_twice),
+    "ticket not checked": Mutant(where=serve, what="_find", made=_any_ticket, seeds=(1,)),
+    "quota counted twice": Mutant(where=retention, what="moved", made=_counted_twice, seeds=(1,)),
     "seen-set filled before the signature": Mutant(
-        where=Admission, what="_verify", made=_seen_first
+        where=Admission, what="_verify", made=_seen_first, seeds=(1,)
     ),
-    "grace ignored": Mutant(where=retention, what="on_change", made=_no_grace),
+    "grace ignored": Mutant(where=retention, what="on_change", made=_no_grace, seeds=(1,)),
 }

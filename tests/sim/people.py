@@ -126,7 +126,7 @@ class People:
         mailbox, contents = Mailbox(core), Contents(core)
         for row in inbox(person):
             of = ((short(row.message), f"(number {row.n})"),)
-            self.run.judge.numbered(name, row)
+            self.run.judge.shown(name, row)
             if row.state == "waiting" and self.random.random() < 0.5:
                 await mailbox.call(owner, row)
                 self.run.say(f"{name} calls for", of=of)
@@ -137,6 +137,8 @@ class People:
                 self.run.say(f"{name} reads", of=of)
             elif row.state in ("read", "failed") and self.random.random() < 0.3:
                 await mailbox.delete(owner, [str(row.n)])
+                if row.state == "read":
+                    self.run.judge.deleted[name, row.message] = trio.current_time()
                 self.run.say(f"{name} deletes, {row.state},", of=of)
 
     async def call_all(self, person: Person) -> None:

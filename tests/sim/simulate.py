@@ -145,6 +145,7 @@ class Run:
 
     def forget(self, machine: Machine, since: float) -> None:
         """What was sent there after the backup is gone with the disk, unless somebody has it."""
+        self.judge.forget(machine, since)
         gone = [
             each
             for each in self.letters
