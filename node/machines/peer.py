@@ -99,6 +99,25 @@ def on_asked(row: Peer, lost: tuple[Instant, Instant] | None, now: Instant) -> P
     return made
 
 
+def on_peer_restored(
+    row: Peer, theirs: tuple[Instant, Instant], ours: tuple[Instant, Instant] | None, now: Instant
+) -> Peer:
+    """The peer was restored, and may have forgotten that we were before: it is told again.
+
+    Only who was restored earlier tells again; else two would tell each other for ever.
+
+    Args:
+        row: the peer.
+        theirs: what it lost, from its poll.
+        ours: what this node lost when it was restored itself.
+        now: our clock.
+    """
+    if ours is None or ours[1] >= theirs[1] or now - ours[1] >= limits.GRACE or row.poll_at is None:
+        return row
+    made: Peer = row.but(lost=ours, poll_at=now, wake_at=_earlier(row.wake_at, now))
+    return made
+
+
 def on_moved(row: Peer, now: Instant) -> Peer:
     """A newer record says where the peer is: whatever waits for it goes on at once."""
     made: Peer = row.but(silent=0, silent_since=None, wake_at=_earlier(row.wake_at, now))

@@ -10,6 +10,7 @@ from itertools import islice
 from node import limits
 from node.errors import Conflict, Unverified
 from node.machines import inbox, outbox
+from node.machines import peer as peers
 from node.machines.rows import Delivery, Errand, Owner, Peer, Withdrawn
 from node.objects import notification, record
 from node.objects.answer import ACCEPTED, Answer, encode, encode_poll, refused
@@ -18,7 +19,7 @@ from node.objects.receipt import RECEIPT, RETRACTION, Retraction
 from node.objects.record import Record
 from node.objects.signed import Signed
 from node.ports import Tables
-from node.services import arrive, ledger, meet, ring
+from node.services import arrive, ledger, meet, owners, ring
 from node.services.admit import receipt_answer
 from node.services.announce import count_receipt, item
 from node.services.core import Core, the_owner
@@ -105,6 +106,9 @@ class Hearing:
         ledger.heard(tx, owner.owner, peer.did, now)
         if asked.lost is not None:
             reopen(tx, owner.owner, peer.did, asked.lost, now, self._core.config.keep_sent)
+            row = tx.peers.get(owner.owner, peer.did) or peer
+            ours = owners.forgotten(tx, owner.owner)
+            tx.peers.put(peers.on_peer_restored(row, asked.lost, ours, now))
         if peer.record is None:
             return encode_poll(asked.since, False, [])  # nothing to seal to yet
         rows = list(

@@ -137,6 +137,39 @@ async def test_what_was_confirmed_by_a_wrong_clock_comes_again(
         await until(lambda: anna.state(large, to) == "confirmed", 60)
 
 
+async def test_an_author_restored_after_its_recipient_is_told_again(
+    autojump_clock: object,
+) -> None:
+    """What the recipient said of its loss is gone with the author's disk."""
+    async with world() as w:
+        anna, ben = await w.add("anna"), await w.add("ben", ask_over="300KiB")
+        await w.friends(anna, ben)
+        to = key_of(ben)
+        await ben.flushed()
+        bens = ben.disk.copy(), ben.files.copy(), ben.now()
+        await trio.sleep(3600)
+        large = await anna.send([to], b"called for " * 100_000)
+        await until(lambda: [state for *_, state in ben.inbox()] == ["waiting"], 60)
+        await _call(ben)
+        await until(lambda: anna.state(large, to) == "confirmed", 600)
+        await anna.flushed()
+        annas = anna.disk.copy(), anna.files.copy(), anna.now()
+        await w.off(ben)
+        await ben.restore(*bens)
+        await w.back(ben)
+        await until(lambda: [state for *_, state in ben.inbox()] == ["waiting"], 600)
+        await w.off(anna)
+        await anna.restore(*annas)
+        await w.back(anna)
+        await until(lambda: anna.state(large, to) == "held", 86_400)
+        await _call(ben)
+        await until(lambda: [state for *_, state in ben.inbox()] == ["new"], 86_400)
+        await trio.sleep(86_400)
+        w.net.calls.clear()
+        await trio.sleep(86_400)
+        assert len(w.net.calls) < 30  # nobody tells for ever
+
+
 async def _call(machine: Machine) -> None:
     """The owner calls for what waits."""
     row = machine.on.core.db.read(lambda tx: next(tx.mails.scan()))
