@@ -5,6 +5,7 @@
 # make format  what check would complain about, where a program can mend it
 # make sim     a month of virtual time, told as a story; SEED=7 for another one
 # make soak    fresh seeds and planted faults until Ctrl-C, with catch rates
+# make fuzz    coverage-guided fuzzing of every decoder; TARGET=mail SECONDS=600
 # make bench   how fast, on this machine
 # make man     the manual page, build/willcall.1
 # make lock    renew both lock files
@@ -22,7 +23,7 @@ else
 READY := --prefer-binary
 endif
 
-.PHONY: setup try test check format bench sim man lock clean
+.PHONY: setup try test check format bench sim fuzz man lock clean
 .DEFAULT_GOAL := setup
 
 setup: $(VENV)/.runtime
@@ -50,6 +51,11 @@ sim: $(VENV)/.dev
 
 soak: $(VENV)/.dev
 	@$(BIN)/python -m tests.sim.soak $(ARGS)
+
+# Installed when asked for: it has ready packages for x86_64 alone, another release for each Python.
+fuzz: $(VENV)/.dev
+	@test -d build/fuzz/atheris || $(PIP) --only-binary :all: --target build/fuzz "atheris>=3,<4"
+	@PYTHONPATH=build/fuzz $(BIN)/python -m tests.hostile.fuzz "$(TARGET)" "$(or $(SECONDS),60)"
 
 bench: $(VENV)/.dev
 	@$(BIN)/python -m tests.bench $(ARGS)

@@ -104,6 +104,9 @@ REFUSED_RETRY = Millis(1 * DAY)
 """A contact that refused may be repaired tomorrow."""
 HEARD_PAUSE = Millis(1 * HOUR)
 """Held and refused rows are tried again when the peer is heard from, but this seldom."""
+HEARD_AGAIN = Millis(1 * MINUTE)
+"""A silent peer that is heard from is tried at once, but this seldom: its record may name a third
+party, which then gets three calls a minute and not one for each of the peer's."""
 CLOCK_STEP = Millis(1 * DAY)
 """A wall clock that moved by more against the monotonic one is not believed."""
 CLOCK_HOLD = Millis(1 * DAY)

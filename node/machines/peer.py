@@ -78,9 +78,13 @@ def on_heard(row: Peer, now: Instant) -> tuple[Peer, bool]:
     nudge = now - row.nudged_at >= limits.HEARD_PAUSE
     if nudge:
         row = row.but(nudged_at=now)
-    if row.silent:
+    # Or whoever names another's origin in its record could aim us at it, call for call.
+    again = not 0 <= now - row.woken_at < limits.HEARD_AGAIN
+    if again and (row.silent or row.pickup_silent):
+        row = row.but(woken_at=now)
+    if again and row.silent:
         row = row.but(silent=0, wake_at=now)
-    if row.pickup_silent:
+    if again and row.pickup_silent:
         row = row.but(pickup_silent=0, pickup_at=now)
     return row, nudge
 

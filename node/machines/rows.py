@@ -144,7 +144,8 @@ class Peer(Row, frozen=True, kw_only=True, omit_defaults=True):
         wake_at: when something goes out to it next; silent: attempts unanswered in a row, since
             silent_since; silent_why: the word of the last one.
         pickup_at, pickup_silent: the same for pickups from it.
-        nudged_at: when held and refused rows were last tried because it was heard from.
+        nudged_at: when held and refused rows were last tried because it was heard from;
+            woken_at: when it was itself, being silent.
         since: the `now` of its last poll answer; poll_at: when to ask next; poll_step: refusals
             of our poll in a row.
         asked: the `issued` of its last poll to us.
@@ -177,6 +178,7 @@ class Peer(Row, frozen=True, kw_only=True, omit_defaults=True):
     pickup_at: Instant | None = None
     pickup_silent: int = 0
     nudged_at: Instant = Instant(0)
+    woken_at: Instant = Instant(0)
     since: Instant = Instant(0)
     poll_at: Instant | None = None
     poll_step: int = 0

@@ -386,8 +386,10 @@ class Introductions:
         row = tx.peers.get(claim.to, claim.sender)
         word = _against(invite, row, theirs, now)
         if word == "spent":
-            tx.invites.put(invite.but(tried=invite.tried + 1))
-            self._core.note("invite-again", invite=invite.id.hex(), peer=short(claim.sender))
+            tried = invite.tried + 1
+            tx.invites.put(invite.but(tried=tried))
+            if tried.bit_count() == 1:  # the 1st, 2nd, 4th … time: a link can be used endlessly
+                self._core.note("invite-again", invite=invite.id.hex(), peer=short(claim.sender))
         if word is not None:
             return refused(word)
         answer = self._accept(tx, owner, row or Peer(owner=claim.to, did=claim.sender), theirs, now)
