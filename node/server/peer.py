@@ -49,7 +49,8 @@ class Route:
     query: bool = False
     """Whether a query belongs to the call. Elsewhere it names something that is not there."""
     answer: ByteCount = NOTHING
-    """The largest answer, where that is more than memory takes no notice of."""
+    """The largest answer, or what is set aside for one until its size is known, where that is more
+    than memory takes no notice of."""
 
 
 READ = {"GET": NOTHING, "HEAD": NOTHING}
@@ -70,8 +71,8 @@ PREFIXES: Mapping[str, Route] = {
     "/v1/owners/": Route(READ),
     "/v1/records/": Route({**READ, "PUT": limits.RECORD}),
     "/i/": Route(READ, query=True),
-    "/archives/": Route(READ, query=True),
-    "/ipfs/": Route(READ, query=True),
+    "/archives/": Route(READ, query=True, answer=limits.BLOCK),
+    "/ipfs/": Route(READ, query=True, answer=limits.BLOCK),
 }
 
 

@@ -88,3 +88,20 @@ async def test_answers_that_nobody_takes_make_further_ones_small() -> None:
         for line in lines:
             await line.aclose()
     assert store.rooms == [CAR, CAR, CAR]
+
+
+async def test_what_anybody_may_read_is_counted_as_well() -> None:
+    """A bundle of an archive's entries may have 16 MiB, and needs no ticket."""
+
+    class Library:
+        async def answer(self, request: Request, source: str) -> Response:
+            return Response(status=200, body=bytes(CAR))
+
+    request = b"GET /archives/cats/tile/entries/000 HTTP/1.1\r\nHost: a\r\n\r\n"
+    async with running(PeerFace(Library())) as port:
+        lines = [await dial(port) for _ in range(3)]
+        for line, status in zip(lines, (b"200", b"200", b"429"), strict=True):
+            await line.send_all(request)
+            assert await line.receive_some(12) == b"HTTP/1.1 " + status
+        for line in lines:
+            await line.aclose()
