@@ -169,7 +169,7 @@ def _message(row: dict[str, Any]) -> None:
 def _node(row: dict[str, Any]) -> None:
     quota = row["quota"]
     used = sum(quota["used"].values())
-    render.line(f"{row['did']} at {row['origin']}, up {row['uptime']} s")
+    render.line(f"{row['did']} at {row['origin']}, up {render.span(row['uptime'])}")
     render.line(f"sent {row['stored']}, still open {row['open']}")
     render.line(f"waiting at senders {row['waiting']}, held from strangers {row['held']}")
     render.line(f"quota: {render.size(used)} of {render.size(quota['limit'])} used")
@@ -251,6 +251,7 @@ def _groups(groups: list[dict[str, Any]], by: str) -> None:
     render.table(
         ("largest", "size", "state", "until", "then", "for, from", "subject"),
         [_large(each) for each in shown],
+        cut=True,
     )
     render.hint(
         "willcall delete N|CID    (what somebody may still fetch: first willcall retract CID)"

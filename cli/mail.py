@@ -72,6 +72,7 @@ def _table(rows: list[dict[str, Any]]) -> None:
             )
             for row in rows
         ],
+        cut=True,
     )
 
 

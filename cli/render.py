@@ -1,8 +1,11 @@
 """What people see: short lines, plain tables, hints on a terminal."""
 
 import contextlib
+import itertools
 import json
+import shutil
 import sys
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -119,13 +122,61 @@ def tail(cid: str | None) -> str:
     return "" if cid is None else cid[-8:]
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Columns as wide as their longest cell; the last one is never padded."""
-    cells = [[safe(str(cell)) for cell in row] for row in rows]
-    widths = [max([len(title), *(len(row[at]) for row in cells)]) for at, title in enumerate(head)]
-    for row in [list(head), *cells]:
-        made = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        line("  ".join(made).rstrip())
+def span(seconds: int) -> str:
+    """`3 d 4 h`, `2 h 5 min`, `12 s`."""
+    parts = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+    for (size, unit), (less, lower) in itertools.pairwise(parts):
+        if seconds >= size:
+            rest = seconds % size // less
+            return f"{seconds // size} {unit}" + (f" {rest} {lower}" if rest else "")
+    return f"{seconds} s"
+
+
+def width(text: str) -> int:
+    """Columns that a text takes on a terminal: wide characters two, marks and joiners none."""
+    if text.isascii():
+        return len(text)
+    return sum(_columns(char) for char in text)
+
+
+def _columns(char: str) -> int:
+    if unicodedata.category(char) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, cut: bool = False) -> None:
+    """Columns as wide as their longest cell; the last one is never padded.
+
+    Args:
+        head: their titles.
+        rows: their cells.
+        cut: on a terminal the last column ends where the line does.
+    """
+    cells = [list(head), *([safe(str(cell)) for cell in row] for row in rows)]
+    widths = [max(width(row[at]) for row in cells) for at in range(len(head))]
+    room = _room(widths[:-1]) if cut else None
+    for row in cells:
+        made = [cell + " " * (most - width(cell)) for cell, most in zip(row, widths, strict=True)]
+        line("  ".join([*made[:-1], _cut(row[-1], room)]).rstrip())
+
+
+def _room(before: Sequence[int]) -> int | None:
+    """Columns that a terminal has for the last cell; None where none are counted."""
+    if not sys.stdout.isatty():
+        return None
+    return max(20, shutil.get_terminal_size().columns - sum(before) - 2 * len(before))
+
+
+def _cut(text: str, room: int | None) -> str:
+    if room is None or width(text) <= room:
+        return text
+    made = ""
+    for char in text:
+        if width(made + char) >= room:
+            break
+        made += char
+    return made + "…"
 
 
 def delivery(row: dict[str, Any], keep_until: str | None = None) -> str:
