@@ -142,4 +142,5 @@ def test_it_builds_and_serves(images: list[Stage], tmp_path: Path) -> None:
         assert '"origin": "127.0.0.1:4625"' in done.stdout
     finally:
         node.terminate()
-        assert node.wait(15) == 0
+        node.communicate(timeout=15)
+    assert node.returncode == 0
