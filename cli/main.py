@@ -44,7 +44,8 @@ TAKES_VALUE = {
     "-m", "--message", "--subject", "-s", "--to", "--attach", "--raw", "--mbox", "--keep",
     "--wait", "--as", "--valid", "--name", "--listen", "--origin", "--limit", "--before",
     "--quota", "--save", "--by", "--device", "--revoke", "--token",
-    "--after", "--cc", "--bcc", "--maildir", "--format", "--reason", "--static", "--from", "--posting",
+    "--cc", "--bcc", "--maildir", "--format", "--reason", "--static", "--from", "--posting",
+    "--after",
 }  # fmt: skip
 """Options whose next word is their value, whatever it looks like."""
 
