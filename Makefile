@@ -6,6 +6,7 @@
 # make sim     a month of virtual time, told as a story; SEED=7 for another one
 # make soak    fresh seeds and planted faults until Ctrl-C, with catch rates
 # make fuzz    coverage-guided fuzzing of every decoder; TARGET=mail SECONDS=600
+# make flood   a thousand bots against one node, goals beside figures; ARGS="100 100" is quick
 # make bench   how fast, on this machine
 # make man     the manual page, build/willcall.1
 # make lock    renew both lock files
@@ -24,6 +25,8 @@ READY := --prefer-binary
 endif
 
 .PHONY: setup try test check format bench sim fuzz man lock clean
+.PHONY: setup try test check format bench sim man lock clean
+.PHONY: setup try test check format bench flood sim lock clean
 .DEFAULT_GOAL := setup
 
 setup: $(VENV)/.runtime
@@ -56,6 +59,8 @@ soak: $(VENV)/.dev
 fuzz: $(VENV)/.dev
 	@test -d build/fuzz/atheris || $(PIP) --only-binary :all: --target build/fuzz "atheris>=3,<4"
 	@PYTHONPATH=build/fuzz $(BIN)/python -m tests.hostile.fuzz "$(TARGET)" "$(or $(SECONDS),60)"
+flood: $(VENV)/.dev
+	@$(BIN)/python -m tests.flood $(ARGS)
 
 bench: $(VENV)/.dev
 	@$(BIN)/python -m tests.bench $(ARGS)

@@ -159,26 +159,55 @@ def rename(
 
 @contacts.command()
 def block(
-    contact: str = typer.Argument(..., metavar="NAME|DID", autocompletion=completing.contact),
+    contact: str = typer.Argument(
+        ..., metavar="NAME|DID|DOMAIN|NETWORK", autocompletion=completing.contact
+    ),
 ) -> None:
     """Their mail is never shown again, and they can't tell.
 
-    Example: willcall contact block ben
+    A domain, or an address for its whole network: nothing of strangers is taken from there.
+    Examples: willcall contact block ben    willcall contact block example.org
     """
+    if is_place(contact):
+        _barred(contact, free=False)
+        return
     row = _changed(contact, "block")
     if row is not None:
         render.line(f"{row['name'] or row['did']} is blocked: what they send is not taken any more")
         render.hint(f"to undo it: willcall contact unblock {contact}")
 
 
+def is_place(text: str) -> bool:
+    """Whether a domain or an address is meant: a name may hold a dot, but then it is known."""
+    if text.startswith("did:") or "@" in text or not ("." in text or ":" in text):
+        return False
+    return all(row["name"] != text for row in STATE.local().get("contacts"))
+
+
+def _barred(word: str, *, free: bool) -> None:
+    row = STATE.local().post("bar", word=word, free=free)
+    if STATE.json:
+        render.document(row)
+    elif free:
+        render.line(f"{row['word']} is not blocked: strangers from there are heard")
+    else:
+        render.line(f"{row['word']} is blocked: nothing of strangers is taken from there")
+        render.hint(f"to undo it: willcall contact unblock {row['word']}")
+
+
 @contacts.command()
 def unblock(
-    contact: str = typer.Argument(..., metavar="NAME|DID", autocompletion=completing.contact),
+    contact: str = typer.Argument(
+        ..., metavar="NAME|DID|DOMAIN|NETWORK", autocompletion=completing.contact
+    ),
 ) -> None:
     """Hears them again, and asks at once what waits at theirs.
 
     Example: willcall contact unblock ben
     """
+    if is_place(contact):
+        _barred(contact, free=True)
+        return
     row = _changed(contact, "unblock")
     if row is not None:
         render.line(f"{row['name'] or row['did']} is not blocked")

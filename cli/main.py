@@ -46,6 +46,7 @@ TAKES_VALUE = {
     "--quota", "--save", "--by", "--device", "--revoke", "--token",
     "--cc", "--bcc", "--maildir", "--format", "--reason", "--static", "--from", "--posting",
     "--after",
+    "--verify",
 }  # fmt: skip
 """Options whose next word is their value, whatever it looks like."""
 

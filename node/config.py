@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Annotated, Any
 
 import msgspec
@@ -21,10 +21,11 @@ from node.encoding import names
 from node.encoding import origin as origins
 from node.encoding import text as texts
 from node.errors import ConfigBroken, Malformed
-from node.units import GIB, KIB, MIB, ByteCount
+from node.units import DAY, GIB, HOUR, KIB, MIB, MINUTE, SECOND, ByteCount, Millis
 
 _SOURCE = re.compile("https://[A-Za-z0-9][A-Za-z0-9._~:/@%+-]{0,190}")
 """An address that stands in a line for a shell: nothing a shell would look at."""
+_SPANS = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY}
 _SIZES = {"B": 1, "KiB": KIB, "MiB": MIB, "GiB": GIB}
 
 
@@ -40,6 +41,18 @@ def size(text: str) -> ByteCount:
         if bare.endswith(unit) and number.isascii() and number.isdigit() and len(number) < 16:
             return ByteCount(int(number) * _SIZES.get(unit, 1))
     raise ConfigBroken(f"not a size: {text[:40]!r}", next="write it like 10MiB or 5GiB")
+
+
+def span(text: str) -> Millis:
+    """`30s`, `15m`, `1h`, `7d`.
+
+    Raises:
+        ConfigBroken: anything else, or less than a second.
+    """
+    number, unit = text[:-1], text[-1:]
+    if unit in _SPANS and number.isascii() and number.isdigit() and 0 < int(number) < 10_000:
+        return Millis(int(number) * _SPANS[unit])
+    raise ConfigBroken(f"not a time: {text[:40]!r}", next="write it like 30s, 15m, 1h or 7d")
 
 
 # --- checks: a value in, ValueError or WillcallError out --------------------------------
@@ -73,6 +86,17 @@ def _check_ports(value: tuple[int, ...]) -> None:
 def _check_networks(value: tuple[str, ...]) -> None:
     for text in value:
         ip_network(text)
+
+
+def _check_servers(value: tuple[str, ...]) -> None:
+    for place in value:
+        host, _ = origins.split(place)
+        ip_address(host)
+
+
+def _check_rdap(value: str) -> None:
+    if value not in ("iana", "none") and not value.startswith(("http://", "https://")):
+        raise ValueError(f"{value[:40]!r} is none of: iana, none, an http(s) URL")
 
 
 def _check_message(value: str) -> None:
@@ -165,6 +189,14 @@ class Network(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     trusted_proxies: Annotated[
         tuple[str, ...],
         _key("addresses or networks whose X-Forwarded-For is believed", _check_networks),
+    ] = ()
+    dns: Annotated[
+        tuple[str, ...],
+        _key(
+            "DNS servers that are asked, address:port; none: the system's",
+            _check_servers,
+            restart=True,
+        ),
     ] = ()
 
 
@@ -268,6 +300,30 @@ class Directory(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     seeds: Annotated[bool, _key("whether the list that came with willcall is used as well")] = True
 
 
+class Strangers(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What becomes of mail from people you don't know."""
+
+    policy: Annotated[
+        str,
+        _key(
+            "`personal`: they wait; `strict`: without confirmed reverse DNS nothing is kept",
+            _one_of("personal", "strict"),
+        ),
+    ] = "personal"
+    again: Annotated[
+        str,
+        _key("how long after its first answer a stranger's node has to answer once more", span),
+    ] = "1h"
+    rdap: Annotated[
+        str,
+        _key(
+            "`iana`: registries are asked how old a domain is; `none`; or the URL of one to ask",
+            _check_rdap,
+            restart=True,
+        ),
+    ] = "iana"
+
+
 class Log(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the node says on standard error."""
 
@@ -296,6 +352,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     invite: Invite = Invite()
     discovery: Discovery = Discovery()
     directory: Directory = Directory()
+    strangers: Strangers = Strangers()
     log: Log = Log()
 
     @property
@@ -322,6 +379,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def quota(self) -> ByteCount:
         """What a new owner gets."""
         return size(self.capacity.quota)
+
+    @property
+    def again(self) -> Millis:
+        """Until a stranger's node has to answer once more."""
+        return span(self.strangers.again)
 
     @property
     def domain(self) -> str | None:

@@ -14,14 +14,17 @@ from functools import partial
 from importlib import resources
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import trio
+from publicsuffixlist import PublicSuffixList
 
 from node import config as configs
 from node import journal, supervisor
 from node.asgi import App, Traffic
-from node.client.guard import PORTS
+from node.client.dns import DnsResolver
+from node.client.guard import PORTS, resolve
 from node.client.http import HttpExchange
 from node.config import Config
 from node.crypto import phrase
@@ -39,7 +42,9 @@ from node.errors import (
 )
 from node.localapi.app import LocalApi
 from node.localapi.monitor import Watched
+from node.objects import report
 from node.objects.record import Endpoint
+from node.policy import rdap
 from node.search.index import SqliteShelf
 from node.search.reader import ChildReader
 from node.server import http1
@@ -50,6 +55,7 @@ from node.server.peer import PeerFace
 from node.server.tls import Tls, TlsListener, keep
 from node.services import node as nodes
 from node.services import owners
+from node.services.evidence import World
 from node.services.node import Node
 from node.steering import Running, allowed, obey_signals
 from node.store import migrate
@@ -289,6 +295,18 @@ async def _found(home: Home, config: Config, name: str, recover: str | None) -> 
         )
 
 
+# --- reports ----------------------------------------------------------------------------
+
+
+def verify_report(data: bytes) -> dict[str, Any]:
+    """What a report proves; needs no node.
+
+    Raises:
+        Malformed, Unverified: nothing.
+    """
+    return report.verify(data)
+
+
 # --- run --------------------------------------------------------------------------------
 
 
@@ -333,7 +351,9 @@ async def run(home: Home, ready: Callable[[str], None], *, verbose: bool = False
             _check_port(config)
         async with opened(home) as (db, files):
             await files.clean()
-            async with aclosing(HttpExchange(allowed(config))) as exchange:
+            dns = _dns(config)
+            resolver = dns.resolve if config.network.dns else resolve
+            async with aclosing(HttpExchange(allowed(config), resolver=resolver)) as exchange:
                 node = nodes.make(
                     db=db,
                     files=files,
@@ -344,6 +364,7 @@ async def run(home: Home, ready: Callable[[str], None], *, verbose: bool = False
                     pin=None if tls is None else tls.pin,
                     kept=home.kept,
                     seeds=_seeds(),
+                    world=_world(config, dns),
                     note=journal.note,
                     warn=journal.warn,
                     found_by=(SqliteShelf(home.search, SystemThreads()), ChildReader()),
@@ -393,6 +414,25 @@ def _seeds() -> tuple[Endpoint, ...]:
     except (OSError, ModuleNotFoundError, Malformed, Unverified) as error:
         journal.warn("seeds-unusable", why=str(error))
         return ()
+
+
+def _dns(config: Config) -> DnsResolver:
+    """The DNS, by the system's servers or given ones."""
+    return DnsResolver(config.network.dns)
+
+
+def _world(config: Config, dns: DnsResolver) -> World:
+    """Whom the node asks about strangers."""
+    # Registries sell names under ICANN's suffixes; under private ones they cost nothing.
+    suffixes = PublicSuffixList(accept_unknown=False, only_icann=True)
+    registry = rdap.parse_base(config.strangers.rdap)
+    listed = (resources.files("node.client") / "rdap-dns.json").read_bytes()
+    return World(
+        resolver=dns,
+        registrable=suffixes.privatesuffix,
+        registries=rdap.parse_list(listed) if config.strangers.rdap == "iana" else {},
+        registry=registry,
+    )
 
 
 async def _serve(

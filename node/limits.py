@@ -169,6 +169,55 @@ DIRECTORIES = 8
 DIRECTORY_SEEDS = 5
 """Seeds that keep one key's record: three may be gone or lying."""
 
+# --- strangers ------------------------------------------------------------------------
+
+YOUNG = Millis(90 * DAY)
+"""A domain younger than this is *young*: bought for one campaign, as a rule."""
+NETWORK_BURST = 256
+"""Items of strangers from one /24 or /48 that are checked at once: one full batch."""
+NETWORK_EVERY = Millis(15 * SECOND)
+"""Then one more: a large provider's users write to one node's strangers less often."""
+PAIR_BURST = 16
+"""Items of one key for one owner that are checked at once; one of them can take the slot."""
+PAIR_EVERY = Millis(1 * HOUR)
+"""Then one more."""
+DOMAIN_BURST = 64
+"""Items under one proven domain that may come to the ring at once: a third of it."""
+DOMAIN_EVERY = Millis(5 * MINUTE)
+"""Then one more."""
+SOURCES = 16_384
+"""Networks, pairs and domains with a bucket of their own; the others share one."""
+LOBBY = 1_024
+"""Items of strangers that wait in memory for the DNS: 1.5 MiB."""
+LOOKUPS = 32
+"""Look-ups under way for strangers: slow name servers cost their own visitors most."""
+LOOKUP_DOMAIN = 30
+"""Look-ups an hour that concern one registrable domain: nobody's name servers are flooded."""
+LOOKUP_KEPT = Millis(10 * MINUTE)
+"""How long what the DNS said is believed without being asked again."""
+CALLBACK_AGAIN = Millis(1 * HOUR)
+"""Until an origin that answered is called again: what must be always on has to be."""
+CALLBACK_ORIGIN = Millis(1 * HOUR)
+"""One origin is called back this seldom."""
+CALLBACK_DOMAIN = 12
+"""Calls an hour to origins under one registrable domain."""
+CALLBACK_HOUR = 720
+"""Calls an hour in all: the two for each slot of a ring, and as much again for others."""
+CALLBACK_TRIES = 4
+"""Calls without answer before the slot is emptied."""
+STANDING = Millis(7 * DAY)
+"""How long an origin that answered twice need not do so again: until the next weekly retry."""
+REGISTRATION_KEPT = Millis(30 * DAY)
+"""How long a registry's word on a domain is kept; the date never changes."""
+REGISTRIES_HOUR = 120
+"""Questions an hour to all registries: they cut off who asks more."""
+DOMAINS = 100_000
+"""Proven domains whose first sight is remembered: 20 MiB."""
+BARRED = 1_024
+"""Domains and networks an owner can block: more than a person writes."""
+VOUCHES = 64
+"""Strangers that one contact can vouch for."""
+
 # --- capacity -------------------------------------------------------------------------
 
 MESSAGE_DEFAULT = ByteCount(64 * MIB)
@@ -185,8 +234,8 @@ RING = 200
 """Slots for strangers: what a person can look through."""
 SMALL_BLOCK = ByteCount(64 * KIB)
 """Blocks up to this size live in LevelDB, larger ones in files."""
-SEEN = 4_096
-"""Exact bytes remembered as seen before: 32 bytes each."""
+SEEN = 16_384
+"""Exact bytes remembered as seen before: about 200 bytes each, 3 MiB."""
 ATTEMPTS_KEPT = 20
 """Attempts shown by `status`: the schedule's whole first day and ten more."""
 SCANNED = ByteCount(64 * KIB)

@@ -12,6 +12,7 @@ from node import limits
 from node.encoding.cid import Cid
 from node.machines import rows
 from node.objects.record import Endpoint
+from node.policy.iprev import Answers
 from node.units import ByteCount, Instant, Key, Millis
 
 T = TypeVar("T")
@@ -178,6 +179,8 @@ class Request:
     """The strong entity tag that is here already; none: the whole answer is wanted."""
     accept: str = ""
     """The type that is asked for, where a call has several."""
+    only: str | None = None
+    """The one address that may be connected to, whatever the origin resolves to by now."""
     greeting: bool = False
     """Anybody may answer, over TLS too: the answer proves itself, held against `Response.pin`."""
     room: ByteCount = limits.CAR
@@ -210,6 +213,18 @@ class Process:
     disk_free: int
     """Bytes that this user may still write where the home is."""
     disk_size: int
+
+
+class Resolver(Protocol):
+    """Asks the DNS. What it says is a value; nothing is raised."""
+
+    async def addresses(self, host: str) -> Answers:
+        """The A and AAAA records of a name, as addresses in their usual spelling."""
+        ...
+
+    async def names(self, address: str) -> Answers:
+        """The PTR records of an address, as lower-case names without the last dot."""
+        ...
 
 
 class Exchange(Protocol):
@@ -346,6 +361,11 @@ class Tables(Protocol):
     pickups: Table[rows.Pickup]
     withdrawn: Table[rows.Withdrawn]
     held: Table[rows.Held]
+    standings: Table[rows.Standing]
+    domains: Table[rows.Domain]
+    promises: Table[rows.Promise]
+    barred: Table[rows.Barred]
+    vouches: Table[rows.Vouch]
     invites: Table[rows.Invite]
     pins: Table[rows.Pin]
     listed: Table[rows.Listed]

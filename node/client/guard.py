@@ -219,3 +219,31 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
     async def sleep(self, seconds: float) -> None:
         """Waits, as httpcore asks for between its own retries (we use none)."""
         await trio.sleep(seconds)
+
+
+class AimedBackend(GuardedBackend):
+    """The same, for one call that may go to one address and nowhere else.
+
+    Whoever announced something is called back: the name it gave led to its address when that was
+    looked at, and may lead to somebody else's by now.
+
+    Args:
+        guarded: whose rules hold.
+        address: the only one.
+    """
+
+    def __init__(self, guarded: GuardedBackend, address: str) -> None:
+        async def only(host: str, port: int) -> Sequence[str]:
+            if _is_address(host) and ip_address(host) != ip_address(address):
+                raise _guarded(f"{host} is not where this came from")
+            return [address]
+
+        super().__init__(guarded.allowed, only)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -21,7 +21,7 @@ import httpcore
 import httpx
 import trio
 
-from node.client.guard import Allowed, GuardedBackend, Resolve, resolve
+from node.client.guard import AimedBackend, Allowed, GuardedBackend, Resolve, resolve
 from node.client.tls import Contexts, TlsBackend, pin_of
 from node.encoding import names, origin
 from node.errors import Unreachable
@@ -126,8 +126,11 @@ class HttpExchange:
         outgoing = _outgoing(endpoint, request)
         try:
             with trio.fail_after(deadline / SECOND):
+                if request.only is not None:
+                    backend = AimedBackend(self._backend, request.only)
+                    return await self._alone(endpoint, outgoing, limit, backend, request.greeting)
                 if request.greeting and not _is_plain(endpoint):
-                    return await self._greeting(endpoint, outgoing, limit)
+                    return await self._alone(endpoint, outgoing, limit, self._backend, True)
                 return await self._twice(endpoint, outgoing, limit)
         except trio.TooSlowError as error:
             text = f"{endpoint.origin} did not answer in time."
@@ -145,12 +148,21 @@ class HttpExchange:
             _, peer = self._peers.popitem()
             await _close(peer.transport)
 
-    async def _greeting(
-        self, endpoint: Endpoint, outgoing: httpx.Request, limit: ByteCount
+    async def _alone(
+        self,
+        endpoint: Endpoint,
+        outgoing: httpx.Request,
+        limit: ByteCount,
+        backend: httpcore.AsyncNetworkBackend,
+        greeting: bool,
     ) -> Response:
-        """The answer of whoever is there; the connection is used for nothing else."""
-        network = TlsBackend(self._backend, endpoint.origin, None)
-        transport = _Transport(self._limits, network, self._contexts.anybody())
+        """The answer over a connection that is used for nothing else.
+
+        Args:
+            backend: the network.
+            greeting: anybody may answer.
+        """
+        transport = self._transport(endpoint, backend, greeting=greeting)
         try:
             return await _carried(transport, endpoint, outgoing, limit)
         except _Stale as error:
@@ -188,7 +200,7 @@ class HttpExchange:
     async def _peer(self, endpoint: Endpoint) -> _Peer:
         peer = self._peers.get(endpoint)
         if peer is None:
-            peer = self._peers[endpoint] = _Peer(self._transport(endpoint))
+            peer = self._peers[endpoint] = _Peer(self._transport(endpoint, self._backend))
         self._peers.move_to_end(endpoint)
         # Before the first await of this exchange nobody else may drop it.
         peer.using += 1
@@ -215,12 +227,19 @@ class HttpExchange:
         if not peer.using:
             await _close(peer.transport)
 
-    def _transport(self, endpoint: Endpoint) -> _Transport:
+    def _transport(
+        self,
+        endpoint: Endpoint,
+        backend: httpcore.AsyncNetworkBackend,
+        *,
+        greeting: bool = False,
+    ) -> _Transport:
         if _is_plain(endpoint):
-            return _Transport(self._limits, self._backend, None)
-        pinned = endpoint.pin is not None
-        context = self._contexts.anybody() if pinned else self._contexts.roots()
-        network = TlsBackend(self._backend, endpoint.origin, endpoint.pin)
+            return _Transport(self._limits, backend, None)
+        pin = None if greeting else endpoint.pin
+        anybody = greeting or pin is not None
+        context = self._contexts.anybody() if anybody else self._contexts.roots()
+        network = TlsBackend(backend, endpoint.origin, pin)
         return _Transport(self._limits, network, context)
 
 

@@ -36,6 +36,19 @@ def capability(secret: bytes, issuer: bytes, holder: bytes) -> bytes:
     return hmac.digest(secret, b"willcall/v1/capability\0" + issuer + holder, "sha256")[:TOKEN]
 
 
+def rank(secret: bytes, owner: bytes, group: str, week: int) -> bytes:
+    """Where a group of strangers stands in an owner's ring this week: nobody can choose it.
+
+    Args:
+        secret: the node's capability key.
+        owner: whose ring.
+        group: a domain or a network.
+        week: its number.
+    """
+    said = b"willcall/v1/rank\0" + owner + week.to_bytes(8, "big") + group.encode()
+    return hmac.digest(secret, said, "sha256")[:TOKEN]
+
+
 def invite(secret: bytes, owner: bytes, id: bytes) -> bytes:
     """The token of an invite link, 16 bytes: the id, then 12 bytes of HMAC.
 

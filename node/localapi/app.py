@@ -29,6 +29,7 @@ from node.localapi.moving import MovingCalls
 from node.localapi.owners import OwnerCalls
 from node.localapi.rights import MONITOR, NODE, OWNER, may
 from node.localapi.sending import SendingCalls
+from node.localapi.strangers import StrangerCalls
 from node.machines.rows import Owner
 from node.services import devices, owners
 from node.services.node import Node
@@ -60,6 +61,7 @@ class LocalApi:
             FindingCalls(node),
             ArchiveCalls(node),
             BackupCalls(node),
+            StrangerCalls(node),
         )
         self._table: dict[str, Handler] = {}
         for part in parts:

@@ -1,4 +1,4 @@
-"""Contacts, invites and strangers."""
+"""Contacts and invites."""
 
 from typing import Any
 
@@ -6,34 +6,30 @@ import trio
 
 from node import limits
 from node.crypto import phrase
-from node.encoding import cid as cids
 from node.encoding import names
 from node.errors import NoContact, Usage
 from node.localapi.call import Call, Handler, optional
 from node.machines.rows import Peer
 from node.ports import Tables
 from node.services import find, meet, petnames, views
-from node.services.mailbox import Mailbox
+from node.services.core import Core
 from node.services.node import Node
 from node.services.views import Views
-from node.units import SECOND, Instant, Key
+from node.units import SECOND, Instant
 
 
 class ContactCalls:
-    """Whom an owner knows, and who would like to be known."""
+    """Whom an owner knows."""
 
     def __init__(self, node: Node) -> None:
         self._core, self._finder = node.core, node.finder
-        self._views, self._mailbox = Views(node.core, node.core.clock.steady()), Mailbox(node.core)
+        self._views = Views(node.core, node.core.clock.steady())
         self.table: dict[str, Handler] = {
             "POST invite": self._invite,
             "GET contacts": self._contacts,
             "POST contacts": self._contact_add,
             "POST contact": self._contact_change,
             "POST verify": self._verify,
-            "GET held": self._held,
-            "POST allow": self._allow,
-            "POST deny": self._deny,
         }
 
     async def _invite(self, call: Call) -> Any:
@@ -68,18 +64,7 @@ class ContactCalls:
 
         row = await self._core.db.transact(work)
         self._core.outgoing.ring()
-        return views.contact(await self._met(row))
-
-    async def _met(self, row: Peer) -> Peer:
-        """The row once both sides have it, or the other side said no, or 10 s passed."""
-        with trio.move_on_after(10):
-            while not row.met and row.refused is None:
-                await trio.sleep(0.02)
-                row = self._peer(row.owner, row.did) or row
-        return row
-
-    def _peer(self, owner: Key, did: Key) -> Peer | None:
-        return self._core.db.read(lambda tx: tx.peers.get(owner, did))
+        return views.contact(await met(self._core, row))
 
     async def _contact_change(self, call: Call) -> Any:
         body = await call.json()
@@ -114,25 +99,15 @@ class ContactCalls:
         row = await self._core.db.transact(work)
         return views.contact(row) | {"words": phrase.compared(call.owner.owner, row.did)}
 
-    async def _held(self, call: Call) -> Any:
-        return self._views.held(call.owner.owner)
 
-    async def _allow(self, call: Call) -> Any:
-        body = await call.json()
-        ref, name = str(body.get("ref", "")), optional(body, "name")
-        if ref.startswith("did:"):
-            did = names.parse_did(ref.partition("@")[0])
-            row = await self._mailbox.allow_key(call.owner, did, name)
-            return views.contact(await self._met(row))
-        slot = await self._mailbox.allow_message(call.owner, ref)
-        assert slot.message is not None
-        return {"message": cids.show(slot.message), "did": names.did(slot.sender)}
-
-    async def _deny(self, call: Call) -> Any:
-        body = await call.json()
-        slot = await self._mailbox.deny(call.owner, str(body.get("ref", "")))
-        message = None if slot.message is None else cids.show(slot.message)
-        return {"message": message, "did": names.did(slot.sender)}
+async def met(core: Core, row: Peer) -> Peer:
+    """The row once both sides have it, or the other side said no, or 10 s passed."""
+    owner, did = row.owner, row.did
+    with trio.move_on_after(10):
+        while not row.met and row.refused is None:
+            await trio.sleep(0.02)
+            row = core.db.read(lambda tx: tx.peers.get(owner, did)) or row
+    return row
 
 
 def _known(row: Peer) -> Peer:

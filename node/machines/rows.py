@@ -38,6 +38,8 @@ class Node(Row, frozen=True, kw_only=True, omit_defaults=True):
         rival: when a contact last showed a record of ours that we did not make.
         listed: how many records are kept for others.
         removed: owners who went, until a start finds nothing more of them.
+        storm: since when nothing is taken from strangers; 0: they are heard.
+        domains: how many proven domains are remembered.
     """
 
     schema: int
@@ -55,6 +57,8 @@ class Node(Row, frozen=True, kw_only=True, omit_defaults=True):
     rival: Instant = Instant(0)
     listed: int = 0
     removed: tuple[bytes, ...] = ()
+    storm: Instant = Instant(0)
+    domains: int = 0
 
 
 class Owner(Row, frozen=True, kw_only=True, omit_defaults=True):
@@ -370,8 +374,16 @@ class Held(Row, frozen=True, kw_only=True, omit_defaults=True):
     Attributes:
         proof: the evidence of a notification; introduction: the block of one.
         issued, introduced: what these say themselves; the newest counts.
-        source: the address it came from.
+        source: the address it came from; network: what that counts for.
         known: its capability verified though the contact is missing: a contact before.
+        domain: the registrable domain of the origin; by: how that was proven (`address`,
+            `reverse`); None: it was not.
+        iprev, reverse, reverse_domain: what reverse DNS says of the source.
+        named: whether the domain names this key itself.
+        call_at: when its origin is called back next; calls: how often it did not answer.
+        answered: when its origin answered first; shown: and again later. 0: it did not yet.
+        looked: what can be found out about it was.
+        home: the first origin of the introduction's record.
     """
 
     owner: Key
@@ -388,6 +400,100 @@ class Held(Row, frozen=True, kw_only=True, omit_defaults=True):
     origin: str | None = None
     keep_until: Instant | None = None
     known: bool = False
+    network: str = ""
+    domain: str | None = None
+    by: str | None = None
+    iprev: str | None = None
+    reverse: str | None = None
+    reverse_domain: str | None = None
+    named: bool | None = None
+    call_at: Instant | None = None
+    calls: int = 0
+    answered: Instant = Instant(0)
+    shown: Instant = Instant(0)
+    looked: bool = False
+    home: str | None = None
+
+
+class Standing(Row, frozen=True, kw_only=True, omit_defaults=True):
+    """That the node at an origin answered for a key when it was called back.
+
+    Attributes:
+        id: SHA-256 of key and origin.
+        answered: when it did first; shown: and again later. 0: it did not yet.
+        until: kept so long.
+    """
+
+    id: bytes
+    answered: Instant
+    until: Instant
+    shown: Instant = Instant(0)
+
+
+class Domain(Row, frozen=True, kw_only=True, omit_defaults=True):
+    """A registrable domain that was proven once.
+
+    Attributes:
+        id: SHA-256 of its name.
+        seen: when that was first.
+        registered: when it was registered, as its registry says; None: it does not say.
+        asked: when the registry was asked last; 0: never.
+        kept, broken: announced mail of strangers there that was picked up, or was gone.
+    """
+
+    id: bytes
+    name: str
+    seen: Instant
+    registered: Instant | None = None
+    asked: Instant = Instant(0)
+    kept: int = 0
+    broken: int = 0
+
+
+class Promise(Row, frozen=True, kw_only=True, omit_defaults=True):
+    """A stranger's notification that was allowed: what was signed, and whether it was kept.
+
+    Attributes:
+        proof: the evidence as it came; record: the author's record at that time, if known.
+        source, domain: where it came from, and the domain that was proven for it.
+        state: open, kept (the mail was there), broken (it was gone before `keep_until`).
+        at: when that was decided; until: kept so long.
+    """
+
+    owner: Key
+    sender: Key
+    message: Cid
+    proof: bytes
+    source: str
+    keep_until: Instant
+    until: Instant
+    record: bytes | None = None
+    domain: str | None = None
+    by: str | None = None
+    state: str = "open"
+    at: Instant = Instant(0)
+
+
+class Barred(Row, frozen=True, kw_only=True, omit_defaults=True):
+    """A domain or network from which an owner takes nothing of strangers.
+
+    Attributes:
+        id: SHA-256 of the word; word: the registrable domain, or the network.
+    """
+
+    owner: Key
+    id: bytes
+    word: str
+    at: Instant
+
+
+class Vouch(Row, frozen=True, kw_only=True, omit_defaults=True):
+    """A contact (`by`) introduced `did`, whom the owner does not know."""
+
+    owner: Key
+    did: Key
+    by: Key
+    at: Instant
 
 
 class Invite(Row, frozen=True, kw_only=True, omit_defaults=True):

@@ -1,16 +1,19 @@
 """Admission: notifications come in, by a call or in a poll's answer.
 
-Order, cheap first: size and shape → seen-set → what an item itself shows → signature →
-capability and lane → what is known of the delivery. A stranger's item takes a slot in the
-ring, or nothing; a contact's becomes a pickup. Spec: 06.
+Order, cheap first: size and shape → seen-set (exact bytes and signature, before anything is
+decoded) → what an item itself shows → capability → bucket of the source's network, bucket of the
+key for that owner → signature → for a stranger's: proof of domain, policy, bucket of the domain,
+ring (`services.strangers`); for a contact's: what is known of the delivery. There is at most one
+signature check for a batch, and none where all of it was capped or came before.
+
+What is decided before the signature must not depend on who is known here: the `from` of a batch
+that nobody signed would tell it. Only a capability, which can't be made up, opens the contacts'
+lane. Spec: 06.
 """
 
-import hashlib
-from collections import OrderedDict
 from collections.abc import Sequence
 from functools import cached_property
 
-from node import limits
 from node.crypto import sealed, tokens
 from node.encoding.cid import Cid
 from node.errors import Unverified
@@ -18,44 +21,31 @@ from node.machines import inbox
 from node.machines import peer as peers
 from node.machines.inbox import Accept, Declined, Known, Lane, Taken, Unreadable, Wait
 from node.machines.rows import Mail, Owner, Peer, Pickup
+from node.objects import answer as answers
 from node.objects import notification
 from node.objects.answer import ACCEPTED, HELD, Answer, refused
 from node.objects.notification import Batch, Evidence, Notification
 from node.objects.receipt import RECEIPT, RETRACTION, Receipt
 from node.objects.signed import Signed
 from node.ports import Tables
-from node.services import arrive, ledger, owners, ring
+from node.services import arrive, ledger, owners
 from node.services.core import Core, secrets_of
+from node.services.gate import Gate, Seen
+from node.services.strangers import Strangers, Visit
+from node.services.switch import OWN
 from node.units import Instant, Key
 
-
-class SeenBatches:
-    """Digests of batches whose signature was checked, and how that ended; bounded."""
-
-    def __init__(self, size: int = limits.SEEN) -> None:
-        self._seen: OrderedDict[bytes, bool] = OrderedDict()
-        self._size = size
-
-    def known(self, block: bytes) -> bool | None:
-        """Whether these exact bytes verified; None: never checked."""
-        return self._seen.get(hashlib.sha256(block).digest())
-
-    def note(self, block: bytes, *, good: bool) -> None:
-        """The signature was checked."""
-        self._seen[hashlib.sha256(block).digest()] = good
-        if len(self._seen) > self._size:
-            self._seen.popitem(last=False)
+NOT_SIGNED = "the signature of this batch does not hold"
 
 
 class Admission:
     """Answers batches of notifications."""
 
-    def __init__(self, core: Core) -> None:
-        self._core = core
-        self._seen = SeenBatches()
+    def __init__(self, core: Core, strangers: Strangers, gate: Gate, seen: Seen) -> None:
+        self._core, self._strangers, self._gate, self._seen = core, strangers, gate, seen
 
-    async def receive(self, block: bytes, source: str) -> list[Answer]:
-        """The answers to a batch, in item order.
+    async def receive(self, block: bytes, source: str) -> bytes:
+        """The answers to a batch, in item order, as they go back.
 
         Args:
             block: the batch as it came.
@@ -65,21 +55,45 @@ class Admission:
             Malformed: the batch's own shape.
             Unverified: its signature; nothing changed.
         """
+        known = self._seen.known(block)
+        if isinstance(known, bytes):
+            self._core.tally.add("notifications", "repeated")
+            return known
+        if known is False:
+            raise Unverified(NOT_SIGNED)
         signed = notification.decode_batch(block)
+        desk = _Desk(self._core, self._strangers, signed.claim, source)
+        self._core.db.read(lambda tx: desk.sort(tx, None if known else self._gate))
+        if not desk.pending:
+            return self._told(desk.answers)
+        self._gate.checked += known is None and not desk.capable
         self._verify(signed)
-        return await self._admit(signed.claim, source)
+        for item in desk.visitors():
+            self._gate.passed(item.sender, item.to)
+        made = self._told(await self._admit(desk))
+        if desk.only_strangers:
+            self._seen.note(block, good=True, answer=made)
+        return made
+
+    def _told(self, made: Sequence[Answer]) -> bytes:
+        for each in made:
+            word = each.state if each.reason is None else f"{each.state} {each.reason}"
+            self._core.tally.add("notifications", word)
+        return answers.encode_all(made)
 
     async def polled(self, signed: Signed[Batch], author: Key, source: str) -> None:
         """A batch that came in a poll's answer: the same, with nobody to answer to."""
         if signed.claim.sender != author:
             raise Unverified("a poll was answered with somebody else's batch")
         self._verify(signed)
-        await self._admit(signed.claim, source)
+        desk = _Desk(self._core, self._strangers, signed.claim, source)
+        self._core.db.read(lambda tx: desk.sort(tx, None))
+        await self._admit(desk)
 
     def _verify(self, signed: Signed[Batch]) -> None:
         known = self._seen.known(signed.block)
         if known is False:
-            raise Unverified("the signature of this batch does not hold")
+            raise Unverified(NOT_SIGNED)
         if known is None:
             try:
                 signed.verify()
@@ -88,40 +102,96 @@ class Admission:
                 raise
             self._seen.note(signed.block, good=True)
 
-    async def _admit(self, batch: Batch, source: str) -> list[Answer]:
-        judged = notification.judge(batch)
-        desk = _Desk(self._core, batch, source, self._core.now())
-
-        def work(tx: Tables) -> list[Answer]:
-            return desk.answer_all(tx, judged)
-
-        made = self._core.db.apply(work)
+    async def _admit(self, desk: "_Desk") -> Sequence[Answer]:
+        made = self._core.db.apply(desk.answer_all)
         if any(each.receipt is not None or each.retraction is not None for each in made):
             # A receipt may leave only when what it confirms is durable.
             await self._core.db.transact(lambda tx: None)
-        self._core.incoming.ring()
-        self._core.outgoing.ring()
-        self._core.arrivals.ring()
+        if desk.touched:
+            self._core.incoming.ring()
+            self._core.outgoing.ring()
+            self._core.arrivals.ring()
         return made
 
 
 class _Desk:
-    """Answers the items of one verified batch."""
+    """Answers the items of one batch.
 
-    def __init__(self, core: Core, batch: Batch, source: str, now: Instant) -> None:
-        self._core, self._batch, self._source, self._now = core, batch, source, now
-        self._touched: set[tuple[Key, Key]] = set()
+    Attributes:
+        answers: in item order; `held` until something else is known.
+        pending: places of the items that are looked at once the signature holds.
+        only_strangers: no contact's item is among them.
+        capable: places of the items whose capability verifies.
+        touched: owners and those they heard from: a sign of life.
+    """
 
-    def answer_all(self, tx: Tables, judged: Sequence[Notification | str]) -> list[Answer]:
-        """Answers in item order, in one transaction; then the peers' clocks are set once."""
+    def __init__(self, core: Core, strangers: Strangers, batch: Batch, source: str) -> None:
+        self._core, self._strangers, self._batch = core, strangers, batch
+        self._source, self._now = source, core.now()
+        self._judged = notification.judge(batch)
+        self.touched: set[tuple[Key, Key]] = set()
+        self.capable: set[int] = set()
+        self._visitors: list[int] = []
+        self.answers: list[Answer] = [HELD] * len(self._judged)
+        self.pending: list[int] = []
+        self.only_strangers = True
+
+    # --- before the signature ----------------------------------------------------------------
+
+    def sort(self, tx: Tables, gate: Gate | None) -> None:
+        """What the items show by themselves, whose lane they may take, whom the gate admits.
+
+        Args:
+            gate: None: the signature was checked already, or a contact was asked.
+        """
         self._tx, self._node = tx, tx.node()
-        made = [
-            refused(item) if isinstance(item, str) else self._answer(index, item)
-            for index, item in enumerate(judged)
-        ]
-        for owner, sender in sorted(self._touched):
+        for index, item in enumerate(self._judged):
+            if isinstance(item, str):
+                self.answers[index] = refused(item)
+                continue
+            reason = inbox.shown(item, self._now, self._core.config.message)
+            if reason is not None:
+                self.answers[index] = refused(reason)
+            elif self._opens_lane(index, item):
+                self.pending.append(index)
+                self.only_strangers = False
+            elif gate is None or self._admits(gate, item):
+                self.pending.append(index)
+                self._visitors.append(index)
+
+    def _opens_lane(self, index: int, item: Notification) -> bool:
+        """Whether a capability, or being the owner itself, opens the contacts' lane."""
+        if item.sender == item.to and self._source == OWN:
+            return True
+        if item.capability is None:
+            return False
+        expected = tokens.capability(self._node.capability, item.to, item.sender)
+        if not tokens.equal(expected, item.capability):
+            return False
+        self.capable.add(index)
+        if self._tx.owners.get(item.to) is None:
+            return True
+        return inbox.lane(self._tx.peers.get(item.to, item.sender), True) is Lane.CONTACT
+
+    def _admits(self, gate: Gate, item: Notification) -> bool:
+        return not self._node.storm and gate.admits(self._source, item.sender, item.to)
+
+    def visitors(self) -> list[Notification]:
+        """The items that came through the gate."""
+        return [item for i in self._visitors if not isinstance(item := self._judged[i], str)]
+
+    # --- after it ----------------------------------------------------------------------------
+
+    def answer_all(self, tx: Tables) -> Sequence[Answer]:
+        """Answers in item order, in one transaction; then the peers' clocks are set once."""
+        self._tx = tx
+        for index in self.pending:
+            item = self._judged[index]
+            assert not isinstance(item, str)
+            self.answers[index] = self._answer(index, item)
+        for owner, sender in sorted(self.touched):
             self._touch(owner, sender)
-        return made
+        return self.answers
 
     @cached_property
     def _proofs(self) -> list[Evidence]:
@@ -136,36 +206,32 @@ class _Desk:
             return
 
     def _answer(self, index: int, item: Notification) -> Answer:
-        reason = inbox.shown(item, self._now, self._core.config.message)
-        if reason is not None:
-            return refused(reason)
-        holds = self._capability_holds(item)
+        holds = index in self.capable
         owner = self._tx.owners.get(item.to)
         if owner is None and holds:
             return refused("not-here")
-        peer = self._tx.peers.get(item.to, item.sender)
-        if owner is None:
-            self._hold(index, item, known=False, kept=False)
-            return HELD
+        peer = None if owner is None else self._tx.peers.get(item.to, item.sender)
         lane = Lane.CONTACT if item.sender == item.to else inbox.lane(peer, holds)
-        if lane is Lane.CONTACT or (peer is not None and not peer.blocked):
-            self._touched.add((item.to, item.sender))
-        if lane is Lane.CONTACT:
+        if owner is not None and (lane is Lane.CONTACT or (peer is not None and not peer.blocked)):
+            self.touched.add((item.to, item.sender))
+        if owner is not None and lane is Lane.CONTACT:
+            self.only_strangers = False
             return self._contact(owner, item)
-        blocked = peer is not None and peer.blocked
-        self._hold(index, item, known=lane is Lane.BEFORE, kept=not blocked)
+        self._visit(index, item, known=lane is Lane.BEFORE)
         return HELD
 
-    def _hold(self, index: int, item: Notification, *, known: bool, kept: bool) -> None:
-        """A stranger's item must stand alone: it is kept with its proof, if at all."""
-        proof = notification.encode_evidence(self._proofs[index])
-        ring.notification(self._tx, item, proof, self._source, self._now, known=known, kept=kept)
-
-    def _capability_holds(self, item: Notification) -> bool:
-        if item.capability is None:
-            return False
-        expected = tokens.capability(self._node.capability, item.to, item.sender)
-        return tokens.equal(expected, item.capability)
+    def _visit(self, index: int, item: Notification, *, known: bool) -> None:
+        """A stranger's item must stand alone: it comes with its proof."""
+        visit = Visit(
+            owner=item.to,
+            sender=item.sender,
+            source=self._source,
+            at=item.origin,
+            item=item,
+            proof=notification.encode_evidence(self._proofs[index]),
+            known=known,
+        )
+        self._strangers.come(self._tx, visit, self._now)
 
     def _contact(self, owner: Owner, item: Notification) -> Answer:
         mail = arrive.mail_of(self._tx, item.to, item.message, item.sender)

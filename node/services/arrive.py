@@ -1,5 +1,6 @@
 """Rows of the inbox while mail comes in: shown as waiting, failed, or found again."""
 
+import hashlib
 from itertools import islice
 
 from node.machines import inbox, pickup
@@ -49,9 +50,26 @@ def wait(tx: Tables, row: Pickup, now: Instant) -> None:
 def fail(tx: Tables, row: Pickup) -> None:
     """Its sender does not keep it any more; what was shown already becomes failed."""
     tx.pickups.delete(row)
+    promised(tx, row, "broken" if row.state == "wanted" else "open")
     mail = mail_of(tx, row.owner, row.message, row.sender)
     if mail is not None and mail.state == "waiting":
         tx.mails.put(mail.but(state="failed", keep_until=None, heard=row.received))
+
+
+def promised(tx: Tables, row: Pickup, state: str) -> None:
+    """A stranger signed until when mail is kept: noted whether it was, for its domain too."""
+    known = tx.promises.get(row.owner, row.sender, row.message)
+    if known is None or known.state == state:
+        return
+    tx.promises.put(known.but(state=state))
+    place = None if known.domain is None else tx.domains.get(domain_id(known.domain))
+    if place is not None and known.state == "open":
+        tx.domains.put(place.but(**{state: getattr(place, state) + 1}))
+
+
+def domain_id(name: str) -> bytes:
+    """Under which key a domain is remembered."""
+    return hashlib.sha256(name.encode()).digest()
 
 
 def trash_parts(tx: Tables, root: Message) -> None:

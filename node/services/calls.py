@@ -39,7 +39,7 @@ class Calls:
     """The protocol's calls, as a client."""
 
     def __init__(self, exchange: Exchange) -> None:
-        self._exchange = exchange
+        self.exchange = exchange
 
     async def notifications(self, at: Endpoint, batch: bytes, count: int) -> list[Answer]:
         """Tells a batch; the answers in item order.
@@ -60,8 +60,10 @@ class Calls:
         body = await self._post(at, "/v1/poll", block, limits.POLL_ANSWER)
         return _read(at, lambda: answer.decode_poll(body))
 
-    async def owner(self, at: Endpoint, did: Key) -> Signed[Record]:
+    async def owner(self, at: Endpoint, did: Key, *, only: str | None = None) -> Signed[Record]:
         """The record of `did` as its node gives it: signed by that key, listing that origin.
+
+        `only`: the one address that may be connected to.
 
         A greeting, so anybody may answer; what counts is that the record's pin for that origin
         is the pin of this very connection. A record without pin is asked for again, by the
@@ -70,7 +72,7 @@ class Calls:
         Raises:
             Unreachable: no answer, or an answer of somebody else.
         """
-        met, signed = await self._greet(at, did)
+        met, signed = await self._greet(at, did, only)
         pin = signed.claim.endpoint(at.origin).pin
         if met == pin:  # both None: neither speaks TLS
             return signed
@@ -81,15 +83,18 @@ class Calls:
                 reason="tls-pin",
             )
         body = _body(
-            at, await self._get(Endpoint(origin=at.origin), _owner_path(did), limits.RECORD)
+            at,
+            await self._get(Endpoint(origin=at.origin), _owner_path(did), limits.RECORD, only=only),
         )
         if body != signed.block:
             raise Unreachable(f"{at.origin} changed its record just now", reason="wrong-record")
         return signed
 
-    async def _greet(self, at: Endpoint, did: Key) -> tuple[bytes | None, Signed[Record]]:
+    async def _greet(
+        self, at: Endpoint, did: Key, only: str | None
+    ) -> tuple[bytes | None, Signed[Record]]:
         """Who answered, and the record that was given."""
-        response = await self._get(at, _owner_path(did), limits.RECORD, greeting=True)
+        response = await self._get(at, _owner_path(did), limits.RECORD, greeting=True, only=only)
         if response.status == 404:
             raise Answered(f"{at.origin} answers, but knows no {names.did(did)}", reason="not-here")
         body = _body(at, response)
@@ -138,7 +143,7 @@ class Calls:
             Unreachable: no usable answer; what it gives is verified, and about `did`.
         """
         request = Request(method="PUT", path=f"/v1/records/{names.z(did)}", body=block)
-        response = await self._exchange.exchange(at, request, limit=limits.RECORD, deadline=QUICK)
+        response = await self.exchange.exchange(at, request, limit=limits.RECORD, deadline=QUICK)
         if response.status == 204 or (response.status == 409 and not response.body):
             return None
         if response.status != 409:
@@ -175,7 +180,7 @@ class Calls:
             Unreachable: no usable answer.
         """
         request = Request(method="GET", path=f"/v1/blocks/{cid.show(name)}", ticket=ticket)
-        response = await self._exchange.exchange(at, request, limit=limits.BLOCK, deadline=SLOW)
+        response = await self.exchange.exchange(at, request, limit=limits.BLOCK, deadline=SLOW)
         if response.status == 410:
             raise Gone("its sender does not keep it any more")
         if response.status == 404:
@@ -193,9 +198,7 @@ class Calls:
         """
         body = answer.encode_wanted(wanted)
         request = Request(method="POST", path="/v1/blocks", body=body)
-        response = await self._exchange.exchange(
-            at, request, limit=limits.CAR_ANSWER, deadline=SLOW
-        )
+        response = await self.exchange.exchange(at, request, limit=limits.CAR_ANSWER, deadline=SLOW)
         if response.status == 404:
             return {}
         whole = _body(at, response)
@@ -208,16 +211,20 @@ class Calls:
 
     async def _post(self, at: Endpoint, path: str, body: bytes, limit: int) -> bytes:
         request = Request(method="POST", path=path, body=body)
-        response = await self._exchange.exchange(
-            at, request, limit=ByteCount(limit), deadline=QUICK
-        )
+        response = await self.exchange.exchange(at, request, limit=ByteCount(limit), deadline=QUICK)
         return _body(at, response)
 
     async def _get(
-        self, at: Endpoint, path: str, limit: int, *, greeting: bool = False
+        self,
+        at: Endpoint,
+        path: str,
+        limit: int,
+        *,
+        greeting: bool = False,
+        only: str | None = None,
     ) -> Response:
-        request = Request(method="GET", path=path, greeting=greeting)
-        return await self._exchange.exchange(at, request, limit=ByteCount(limit), deadline=QUICK)
+        request = Request(method="GET", path=path, greeting=greeting, only=only)
+        return await self.exchange.exchange(at, request, limit=ByteCount(limit), deadline=QUICK)
 
 
 class _Document(msgspec.Struct, frozen=True):

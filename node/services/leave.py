@@ -244,7 +244,17 @@ def _close(tx: Tables, owner: Owner) -> int:
 
 
 def _acting(tx: Tables) -> Iterable[Table[Any]]:
-    return (tx.errands, tx.pickups, tx.peers, tx.tokens, tx.invites, tx.held)
+    return (
+        tx.errands,
+        tx.pickups,
+        tx.peers,
+        tx.tokens,
+        tx.invites,
+        tx.held,
+        tx.promises,
+        tx.barred,
+        tx.vouches,
+    )
 
 
 def _clear(tx: Tables, owner: Key) -> bool:

@@ -5,19 +5,20 @@ Messages are named by number, by CID, or by the last characters of a CID (eight 
 
 from collections.abc import AsyncIterator
 
+from node import limits
 from node.encoding import cid as cids
 from node.encoding import names
 from node.encoding.cid import Cid
 from node.errors import Absent, Malformed, NoContact, Refused, Usage
 from node.machines import inbox
 from node.machines import peer as peers
-from node.machines.rows import Held, Mail, Owner, Peer, Sent
+from node.machines.rows import Held, Mail, Owner, Peer, Promise, Sent
 from node.mail import original
 from node.mail.scan import Scan, scan
 from node.objects import content, message, notification
 from node.objects.introduction import INTRODUCTION
 from node.ports import Tables
-from node.services import arrive, hear, ledger, meet, owners, petnames, ring
+from node.services import arrive, hear, ledger, meet, owners, petnames, ring, strangers
 from node.services.core import Core
 from node.units import Instant, Key
 
@@ -312,6 +313,7 @@ class Mailbox:
                     "this is an introduction, not a message",
                     next=f"willcall allow {names.did(slot.sender)}",
                 )
+            self._check_proof(slot)
             _take(tx, slot, now)
             ring.drop(tx, owner.owner, slot.sender)
             return slot
@@ -337,6 +339,8 @@ class Mailbox:
                     f"nothing is known of {names.did(did)}", next="willcall contact add ADDRESS"
                 )
             row = _befriended(tx, row or Peer(owner=owner.owner, did=did), slot, name, now)
+            if slot is not None:
+                self._check_proof(slot)
             if slot is not None and slot.message is not None:
                 _take(tx, slot, now)
             ring.drop(tx, owner.owner, did)
@@ -346,6 +350,17 @@ class Mailbox:
         self._core.outgoing.ring()
         self._core.incoming.ring()
         return row
+
+    def _check_proof(self, slot: Held) -> None:
+        """`allow` bypasses the wait, not the proof: this node is aimed at nobody's place."""
+        if not strangers.may_call(slot, self._core.config.origin):
+            raise Refused(
+                f"it came from {slot.source}, and nothing proves that {ring.place(slot)} has to "
+                "do with that; nothing was changed",
+                reason="not-proven",
+                next="ask them for an invite link, or: willcall contact add "
+                f"{names.did(slot.sender)}@{ring.place(slot)}",
+            )
 
     async def deny(self, owner: Owner, ref: str) -> Held:
         """Empties the slot; by did, the key is blocked as well."""
@@ -386,6 +401,19 @@ def _take(tx: Tables, slot: Held, now: Instant) -> None:
         peer = Peer(owner=item.to, did=item.sender, origin=item.origin)
     if arrive.mail_of(tx, item.to, item.message, item.sender) is None:
         tx.pickups.put(row)
+    tx.promises.put(
+        Promise(
+            owner=slot.owner,
+            sender=slot.sender,
+            message=item.message,
+            proof=slot.proof,
+            source=slot.source,
+            keep_until=item.keep_until,
+            until=Instant(now + limits.KEEP_LONGEST),
+            domain=slot.domain,
+            by=slot.by,
+        )
+    )
     tx.peers.put(peers.on_wanted(peer, now))
 
 

@@ -13,7 +13,7 @@ from node.discovery.webfinger import Handle
 from node.encoding import cid, names, origin
 from node.errors import Malformed, Unverified, Usage
 from node.machines import peer as peers
-from node.machines.rows import Errand, Invite, Owner, Peer
+from node.machines.rows import Errand, Invite, Owner, Peer, Vouch
 from node.objects import record
 from node.objects.answer import ACCEPTED, HELD, Answer, refused
 from node.objects.introduction import INTRODUCTION, Introduction
@@ -22,6 +22,8 @@ from node.objects.signed import Signed
 from node.ports import Tables
 from node.services import ledger, owners, petnames, ring
 from node.services.core import Core, short
+from node.services.gate import Gate, Seen
+from node.services.strangers import Strangers, Visit
 from node.units import Instant, Key
 
 RECORD = b"record "
@@ -336,8 +338,8 @@ def _befriend(tx: Tables, row: Peer, theirs: Introduction, now: Instant) -> Peer
 class Introductions:
     """Answers introductions that come in."""
 
-    def __init__(self, core: Core) -> None:
-        self._core = core
+    def __init__(self, core: Core, strangers: Strangers, gate: Gate, seen: Seen) -> None:
+        self._core, self._strangers, self._gate, self._seen = core, strangers, gate, seen
 
     async def receive(self, block: bytes, source: str) -> Answer:
         """One introduction.
@@ -346,33 +348,64 @@ class Introductions:
             Malformed: not of its form.
             Unverified: an unknown or wrong proof, or a signature that does not hold.
         """
-        signed = INTRODUCTION.decode(block)
-        now = self._core.now()
-        return await self._core.db.transact(lambda tx: self._answer(tx, signed, source, now))
-
-    def _answer(
-        self, tx: Tables, signed: Signed[Introduction], source: str, now: Instant
-    ) -> Answer:
-        claim = signed.claim
-        owner = tx.owners.get(claim.to)
-        if claim.invite is not None:
-            return self._invited(tx, owner, signed, now)
-        theirs = signed.verify()
+        known = self._seen.known(block)
+        if isinstance(known, bytes):
+            return HELD
+        if known is False:
+            raise Unverified("the signature of this introduction does not hold")
+        signed, now = INTRODUCTION.decode(block), self._core.now()
+        if signed.claim.invite is not None:
+            return await self._core.db.transact(lambda tx: self._invited(tx, signed, now))
+        if known is None and not self._admits(signed.claim, source):
+            return HELD
+        self._gate.checked += known is None
+        theirs = self._verified(signed)
         if theirs.issued > now + limits.CLOCK_SKEW:
             return refused("clock")
-        row = None if owner is None else tx.peers.get(claim.to, claim.sender)
+        answer = self._core.db.apply(lambda tx: self._answer(tx, theirs, block, source, now))
+        if answer is HELD:
+            self._seen.note(block, good=True, answer=b"held")
+        else:  # what we answer to a contact leaves when it is durable
+            await self._core.db.transact(lambda tx: None)
+        return answer
+
+    def _admits(self, claim: Introduction, source: str) -> bool:
+        """Whether the signature is checked; who is known here must not matter yet."""
+        storm = self._core.db.read(lambda tx: tx.node()).storm
+        return not storm and self._gate.admits(source, claim.sender, claim.to)
+
+    def _verified(self, signed: Signed[Introduction]) -> Introduction:
+        try:
+            theirs = signed.verify()
+        except Unverified:
+            self._seen.note(signed.block, good=False)
+            raise
+        self._gate.passed(theirs.sender, theirs.to)
+        return theirs
+
+    def _answer(
+        self, tx: Tables, theirs: Introduction, block: bytes, source: str, now: Instant
+    ) -> Answer:
+        owner = tx.owners.get(theirs.to)
+        row = None if owner is None else tx.peers.get(theirs.to, theirs.sender)
         if owner is not None and row is not None and not row.blocked:
             if row.name is not None or row.written:
                 return self._accept(tx, owner, row, theirs, now)
-            ledger.heard(tx, claim.to, claim.sender, now)
-        kept = owner is not None and (row is None or not row.blocked)
-        ring.introduction(tx, theirs, signed.block, source, now, kept=kept)
+            ledger.heard(tx, theirs.to, theirs.sender, now)
+        visit = Visit(
+            owner=theirs.to,
+            sender=theirs.sender,
+            source=source,
+            at=record.decode(theirs.record).claim.nodes[0].origin,
+            introduction=block,
+            issued=theirs.issued,
+        )
+        self._strangers.come(tx, visit, now)
         return HELD
 
-    def _invited(
-        self, tx: Tables, owner: Owner | None, signed: Signed[Introduction], now: Instant
-    ) -> Answer:
+    def _invited(self, tx: Tables, signed: Signed[Introduction], now: Instant) -> Answer:
         claim = signed.claim
+        owner = tx.owners.get(claim.to)
         assert claim.invite is not None
         assert claim.proof is not None
         invite = None if owner is None else tx.invites.get(claim.to, claim.invite)
@@ -400,7 +433,7 @@ class Introductions:
         self, tx: Tables, owner: Owner, row: Peer, theirs: Introduction, now: Instant
     ) -> Answer:
         if _own_record(theirs) is None:
-            # A contact vouches for a third key; that only counts as an introducer (later).
+            _vouch(tx, row, theirs, now)
             return ACCEPTED
         befriended = _befriend(tx, row, theirs, now)
         tx.peers.put(befriended)
@@ -409,6 +442,16 @@ class Introductions:
         ours = introduction(owner, befriended, tx.node().capability, now)
         self._core.outgoing.ring()
         return Answer(state="accepted", introduction=INTRODUCTION.decode(ours))
+
+
+def _vouch(tx: Tables, row: Peer, theirs: Introduction, now: Instant) -> None:
+    """A contact introduces a third key: that is shown beside what it sends, and no more."""
+    if row.name is None:
+        return
+    did = record.decode(theirs.record).claim.id
+    said = sum(1 for _ in tx.vouches.by("by", row.owner, row.did))
+    if said < limits.VOUCHES:
+        tx.vouches.put(Vouch(owner=row.owner, did=did, by=row.did, at=now))
 
 
 def _against(invite: Invite, row: Peer | None, theirs: Introduction, now: Instant) -> str | None:

@@ -23,13 +23,16 @@ from node.ports import (
 from node.services import meet, owners
 from node.services.admit import Admission
 from node.services.backup import Backups, Kept
+from node.services.callback import CallBacks
 from node.services.calls import Calls
 from node.services.core import LONGEST_SLEEP, Bell, Core, Tally, silent
 from node.services.deliver import Deliverer
 from node.services.desk import Desk
 from node.services.directory import Directory
+from node.services.evidence import Evidence, World
 from node.services.find import Finder
 from node.services.follow import Follower
+from node.services.gate import Gate, Seen
 from node.services.greet import Greeter
 from node.services.hear import Hearing
 from node.services.leave import Leaving
@@ -42,6 +45,7 @@ from node.services.publish import Publisher
 from node.services.search import Search
 from node.services.seek import Seeker, Teller
 from node.services.serve import Serving
+from node.services.strangers import Strangers, may_call
 from node.services.submit import Submission
 from node.services.sweep import EVERY, Sweeper
 from node.services.switch import Switch
@@ -71,6 +75,9 @@ class Node:
     publisher: Publisher
     poster: Poster
     follower: Follower
+    strangers: Strangers
+    callbacks: CallBacks
+    gate: Gate
 
     async def start(self) -> None:
         """What comes first: leftovers of a crash, records that say where we are, polls due."""
@@ -87,6 +94,9 @@ class Node:
                 if moved != row:
                     meet.tell_record(tx, moved, now)
                 _poll_contacts(tx, row, now)
+            for slot in list(tx.held.scan()):
+                if not slot.shown and may_call(slot, self.core.config.origin):
+                    tx.held.put(slot.but(call_at=now))  # it was held by an earlier release
 
         await self.core.db.transact(work)
         await self.publisher.say_where()
@@ -102,6 +112,8 @@ class Node:
                 nursery.start_soon(self.teller.run)
                 nursery.start_soon(self.follower.run)
                 nursery.start_soon(self.poster.run)
+                nursery.start_soon(self.strangers.run)
+                nursery.start_soon(self.callbacks.run)
         finally:
             with suppress(StoreFailed):  # nothing of it is needed
                 self.core.history.flush(self.core.db)
@@ -130,6 +142,7 @@ def make(
     kept: Kept = tuple,
     seeds: tuple[Endpoint, ...] = (),
     found_by: tuple[Shelf, Reader] | None = None,
+    world: World | None = None,
 ) -> Node:
     """The services of one node over these ports.
 
@@ -140,6 +153,7 @@ def make(
         kept: the small files that belong into a backup.
         seeds: directories to begin with.
         found_by: what mail is found with; None: none is.
+        world: whom to ask about strangers; None: nobody.
     """
     own = Endpoint(origin=config.origin, pin=pin)
     switch, tally = Switch(exchange, own), Tally()
@@ -159,11 +173,15 @@ def make(
         warn=tally.counted("warnings", warn),
         tally=tally,
     )
-    calls, admission = Calls(switch), Admission(core)
+    calls = Calls(switch)
+    strangers = Strangers(core, Evidence(core, calls, world or World()))
+    gate, seen = Gate(core), Seen()
+    admission = Admission(core, strangers, gate, seen)
     greeter = Greeter(core, calls)
     serving = Serving(core)
     directory, desk = Directory(core, calls), Desk(core)
-    peers = Peers(core, admission, Hearing(core), Introductions(core), serving, directory, desk)
+    introductions = Introductions(core, strangers, gate, seen)
+    peers = Peers(core, admission, Hearing(core), introductions, serving, directory, desk)
     switch.app = peers
     sweeper = Sweeper(core, sweep_every)
     publisher = Publisher(core, desk)
@@ -185,6 +203,9 @@ def make(
         publisher=publisher,
         poster=Poster(core, publisher),
         prober=Prober(core, calls, greeter),
+        strangers=strangers,
+        gate=gate,
+        callbacks=CallBacks(core, calls, strangers),
         calls=calls,
         follower=Follower(core, desk),
     )

@@ -97,10 +97,7 @@ class Peers:
     # --- posts -------------------------------------------------------------------------
 
     async def _notifications(self, request: Request, source: str) -> Response:
-        made = await self._admission.receive(request.body, source)
-        for each in made:
-            self._core.tally.add("notifications", _word(each))
-        return Response(status=200, body=answers.encode_all(made))
+        return Response(status=200, body=await self._admission.receive(request.body, source))
 
     async def _receipts(self, request: Request, source: str) -> Response:
         made = await self._hearing.receipt(request.body)
@@ -234,10 +231,6 @@ def problem(error: WillcallError) -> Response:
     }
     body = msgspec.json.encode(document)
     return Response(status=error.status, body=body, content_type=PROBLEM)
-
-
-def _word(answer: answers.Answer) -> str:
-    return answer.state if answer.reason is None else f"{answer.state} {answer.reason}"
 
 
 def _own_page(status: int, body: bytes) -> Response:

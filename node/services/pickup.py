@@ -374,6 +374,7 @@ def _arrive(tx: Tables, got: _Got, row: Pickup, now: Instant) -> None:
         )
     )
     tx.pickups.delete(row)
+    arrive.promised(tx, row, "kept")
     tx.errands.put(
         Errand(owner=row.owner, to=row.sender, kind="receipt", message=row.message, next_at=now)
     )

@@ -1,45 +1,96 @@
-"""The strangers' ring: bounded, one pending thing for each key, nothing fetched.
+"""The strangers' ring as rows: bounded, one pending thing for each key, nothing fetched.
 
-200 slots an owner; while they are full nothing new enters, and the answer is the same. A slot
-is a notification with its proof (1 KiB), an introduction (2 KiB), or both, and 300 bytes of
-its own: what strangers can make an owner keep is 200 × 3.5 KiB. It empties by itself when the
-notification expires, and an introduction after 30 days. Spec: 06 §strangers.
+200 slots an owner; who gets one is decided in `machines.ring`. A slot is a notification with its
+proof (1 KiB), an introduction (2 KiB), or both, and 300 bytes of its own: what strangers can
+make an owner keep is 200 × 3.5 KiB. It empties by itself when the notification expires, and an
+introduction after 30 days. Spec: 06 §strangers.
 """
 
 from node import limits
+from node.crypto import tokens
+from node.machines.ring import Full, Ring, Slot
 from node.machines.rows import Held
-from node.objects.introduction import Introduction
 from node.objects.notification import Notification
 from node.ports import Tables
 from node.services import ledger
-from node.units import Instant, Key
+from node.units import DAY, Instant, Key
+
+WEEK = 7 * DAY
+"""How long a group's rank holds: strangers' mail is announced weekly, each time with a new draw."""
 
 
-def notification(
-    tx: Tables,
-    item: Notification,
-    proof: bytes,
-    source: str,
-    now: Instant,
-    *,
-    known: bool,
-    kept: bool,
-) -> None:
-    """A stranger's notification takes a slot, if there is one.
+class Rings:
+    """The rings of all owners, as far as they decide who comes in; the rows are the truth."""
+
+    def __init__(self) -> None:
+        self._rings: dict[Key, Ring] = {}
+
+    def take(self, tx: Tables, slot: Held, now: Instant, *, kept: bool) -> bool:
+        """A slot for a new key, or a changed one; whether there was one.
+
+        Args:
+            tx: the transaction.
+            slot: as it is to be.
+            now: our clock.
+            kept: no for a blocked sender, and where there is no such owner: the same work, so
+                that the time of the answer tells as little as its bytes.
+        """
+        found, secret = self._of(tx, slot.owner), tx.node().capability
+        wanted = _slot(slot)
+        if slot.sender not in found.slots:
+            week = now // WEEK
+            verdict = found.judge(
+                wanted, lambda group: tokens.rank(secret, slot.owner, group, week), week
+            )
+            if isinstance(verdict, Full):
+                return False
+            if verdict.instead is not None and kept:
+                found.leave(verdict.instead)
+                drop(tx, slot.owner, verdict.instead)
+        if kept:
+            found.enter(wanted)
+            _put(tx, slot)
+        return kept
+
+    def forget(self, owner: Key) -> None:
+        """A slot of this owner changed its group."""
+        self._rings.pop(owner, None)
+
+    def _of(self, tx: Tables, owner: Key) -> Ring:
+        found = self._rings.get(owner)
+        # Whatever empties a slot counts it in the account: then it is built again.
+        if found is None or len(found.slots) != ledger.account(tx, owner).ring:
+            found = Ring()
+            for row in tx.held.scan(owner):
+                found.enter(_slot(row))
+            if found.slots:
+                self._rings[owner] = found
+        return found
+
+
+def _slot(row: Held) -> Slot:
+    proven = row.by is not None and row.domain is not None
+    group = row.domain if proven and row.domain else row.network
+    return Slot(key=row.sender, group=group, proven=proven, since=row.received)
+
+
+def noted(
+    slot: Held, item: Notification, proof: bytes, now: Instant, *, known: bool
+) -> Held | None:
+    """The slot with a notification; None: it stays as it is.
+
+    One pending thing for each key, the older first: a newer one is told again.
 
     Args:
-        tx: the transaction.
+        slot: as it is.
         item: the notification; proof: its evidence.
-        source: the address it came from.
         now: our clock.
         known: its capability verifies: a contact before.
-        kept: no for a blocked sender, and where there is no such owner: the same work, so that
-            the time of the answer tells as little as its bytes.
     """
-    slot = _slot(tx, item.to, item.sender, source, now)
-    if slot is None or not _may_enter(slot, item, now):
-        return
-    made = slot.but(
+    pending = slot.message is not None and slot.keep_until is not None and slot.keep_until > now
+    if pending and not (slot.message == item.message and item.issued > slot.issued):
+        return None
+    made: Held = slot.but(
         proof=proof,
         message=item.message,
         size=item.size,
@@ -48,33 +99,12 @@ def notification(
         keep_until=item.keep_until,
         known=slot.known or known,
     )
-    if kept:
-        _put(tx, made)
+    return made
 
 
-def _may_enter(slot: Held, item: Notification, now: Instant) -> bool:
-    """One pending thing for each key, the older first: a newer one is told again."""
-    if slot.message is None or slot.keep_until is None or slot.keep_until <= now:
-        return True
-    return slot.message == item.message and item.issued > slot.issued
-
-
-def introduction(
-    tx: Tables, theirs: Introduction, block: bytes, source: str, now: Instant, *, kept: bool
-) -> None:
-    """A stranger's introduction takes a slot, or replaces its older one; `kept` as above."""
-    slot = _slot(tx, theirs.to, theirs.sender, source, now)
-    if slot is not None and theirs.issued > slot.introduced and kept:
-        _put(tx, slot.but(introduction=block, introduced=theirs.issued))
-
-
-def _slot(tx: Tables, owner: Key, sender: Key, source: str, now: Instant) -> Held | None:
-    """The key's slot, or a new one without a number yet; None: the ring is full."""
-    slot = tx.held.get(owner, sender)
-    full = ledger.account(tx, owner).ring >= limits.RING
-    if slot is not None or full:
-        return slot
-    return Held(owner=owner, sender=sender, n=0, received=now, source=source)
+def place(row: Held) -> str | None:
+    """Where its node says it can be reached."""
+    return row.origin or row.home
 
 
 def _put(tx: Tables, slot: Held) -> None:
@@ -99,7 +129,7 @@ def drop_introduction(tx: Tables, owner: Key, sender: Key) -> None:
     """The introduction was taken; what else is held of that key stays."""
     slot = tx.held.get(owner, sender)
     if slot is not None:
-        _keep_rest(tx, slot.but(introduction=None))
+        _keep_rest(tx, slot.but(introduction=None, home=None))
 
 
 def drop_message(tx: Tables, slot: Held) -> None:

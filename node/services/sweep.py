@@ -13,7 +13,7 @@ from node.errors import StoreFailed
 from node.machines import clock, outbox, retention
 from node.machines.rows import Peer
 from node.ports import Tables
-from node.services import arrive, directory, ledger, ring
+from node.services import arrive, callback, directory, ledger, ring
 from node.services.core import Core
 from node.services.space import Space
 from node.units import HOUR, Instant
@@ -114,11 +114,15 @@ class Sweeper:
         for invite in invites:
             tx.invites.delete(invite)
         listed = directory.forget(tx, now, AT_ONCE)
+        listed = max(listed, callback.forget(tx, now, AT_ONCE))
+        promises = list(islice(tx.promises.by("until", until=now), AT_ONCE))
+        for promise in promises:
+            tx.promises.delete(promise)
         pickups = list(islice(tx.pickups.by("until", until=now), AT_ONCE))
         for pickup in pickups:
             arrive.fail(tx, pickup)
         ring.forget(tx, now)
-        return max(len(gone), len(invites), len(pickups), listed)
+        return max(len(gone), len(invites), len(pickups), listed, len(promises))
 
     def _make_room(self, tx: Tables, now: Instant) -> int:
         """What waits only for room is picked up, however the room was made."""

@@ -6,8 +6,8 @@ from node.objects.record import Endpoint
 from node.ports import Exchange, PeerApp, Request, Response
 from node.units import ByteCount, Millis
 
-OWN = "127.0.0.1"
-"""The source of a call that never left the node."""
+OWN = ""
+"""The source of a call that never left the node: no address of anybody's."""
 
 
 class Switch:

@@ -13,6 +13,8 @@ from node.encoding import names, origin
 from node.machines import inbox, outbox
 from node.machines.rows import Delivery, Held, Mail, Owner, Peer, Sent
 from node.objects import record
+from node.policy.decide import Decision
+from node.policy.facts import Facts, young
 from node.ports import Tables
 from node.services import greet, ledger, meet
 from node.services.core import Core
@@ -27,6 +29,14 @@ def time(instant: int | None) -> str | None:
     if not instant:
         return None
     return datetime.fromtimestamp(instant / 1000, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+
+
+def instant(text: str) -> Instant | None:
+    """The instant of a printed time; None: it is none."""
+    try:
+        return Instant(int(datetime.fromisoformat(text).timestamp() * 1000))
+    except ValueError:
+        return None
 
 
 def date(instant: int) -> str | None:
@@ -213,10 +223,6 @@ class Views:
             "keep_until": time(row.keep_until),
         } | ({"imported": True} if row.imported else {})
 
-    def held(self, owner: Key) -> list[Document]:
-        """What strangers have pending: facts, not text."""
-        return self._core.db.read(lambda tx: [_held(row) for row in tx.held.by("n", owner)])
-
     def contacts(self, owner: Key) -> list[Document]:
         """The contacts, by name."""
         rows = self._core.db.read(lambda tx: list(tx.peers.by("named", owner)))
@@ -244,7 +250,7 @@ class Views:
             "stored": account.sents,
             "open": count(lambda tx: tx.sent.by("open", me)),
             "waiting": count(lambda tx: tx.pickups.scan(me)),
-            "held": account.ring,
+            "held": count(lambda tx: (row for row in tx.held.scan(me) if row.shown)),
             "quota": self.quota(owner),
             "largest": int(self._core.config.message),
             "called_from": reach(
@@ -253,20 +259,41 @@ class Views:
         }
 
 
-def _held(row: Held) -> Document:
+def held(row: Held, facts: Facts, decision: Decision, now: Instant) -> Document:
+    """What a stranger has pending: facts, not text."""
     return {
         "n": row.n,
         "did": names.did(row.sender),
         "message": None if row.message is None else cids.show(row.message),
         "size": row.size,
-        "origin": row.origin,
+        "origin": facts.origin,
         "received": time(row.received),
         "keep_until": time(row.keep_until),
-        "facts": {
-            "source": row.source,
-            "introduction": row.introduction is not None,
-            "contact_before": row.known,
-        },
+        "facts": {"introduction": row.introduction is not None, **of_facts(facts, now)}
+        | {"verdict": decision.verdict, "rule": decision.rule, "marks": list(decision.marks)},
+    }
+
+
+def of_facts(facts: Facts, now: Instant) -> Document:
+    """Facts as a document; unknown ones are null."""
+    return {
+        "source": facts.source,
+        "network": facts.network,
+        "domain": facts.domain,
+        "proven": facts.proof,
+        "iprev": facts.iprev,
+        "reverse": facts.reverse,
+        "reverse_domain": facts.reverse_domain,
+        "registered": time(facts.registered),
+        "first_seen": time(facts.first_seen),
+        "young": young(facts, now),
+        "named": facts.named,
+        "introducers": list(facts.introducers),
+        "kept": facts.kept,
+        "broken": facts.broken,
+        "answered": time(facts.answered),
+        "shown": time(facts.shown),
+        "contact_before": facts.before,
     }
 
 

@@ -199,7 +199,33 @@ HELD = Layout(
     row=rows.Held,
     width=64,
     key=lambda r: r.owner + r.sender,
-    indexes={"n": (b"n", lambda r: r.owner + u64(r.n))},
+    indexes={
+        "n": (b"n", lambda r: r.owner + u64(r.n)),
+        "call": (b"c", lambda r: None if r.call_at is None else u64(r.call_at)),
+    },
+)
+STANDINGS = Layout(
+    letter=b"g",
+    row=rows.Standing,
+    width=32,
+    key=lambda r: r.id,
+    indexes={"until": (b"u", lambda r: u64(r.until))},
+)
+DOMAINS = Layout(letter=b"d", row=rows.Domain, width=32, key=lambda r: r.id)
+PROMISES = Layout(
+    letter=b"r",
+    row=rows.Promise,
+    width=100,
+    key=lambda r: r.owner + r.sender + r.message,
+    indexes={"until": (b"u", lambda r: u64(r.until))},
+)
+BARRED = Layout(letter=b"z", row=rows.Barred, width=64, key=lambda r: r.owner + r.id)
+VOUCHES = Layout(
+    letter=b"v",
+    row=rows.Vouch,
+    width=96,
+    key=lambda r: r.owner + r.did + r.by,
+    indexes={"by": (b"b", lambda r: r.owner + r.by)},
 )
 INVITES = Layout(
     letter=b"I",

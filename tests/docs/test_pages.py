@@ -112,6 +112,7 @@ def test_tables_of_the_store() -> None:
         for row in pages.table(ARCHITECTURE, "## What the store holds")
     }
     layouts = {name: value for name, value in vars(keyspace).items() if isinstance(value, Layout)}
+    assert len({layout.letter for layout in layouts.values()}) == len(layouts)
     assert told == {
         name: (layout.letter.decode(), {*layout.indexes, *layout.aliases})
         for name, layout in layouts.items()

@@ -16,7 +16,7 @@ from tests.conftest import CHECKOUT
 from tests.docs import pages
 
 README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
-SECONDS = 30
+SECONDS = 120
 
 
 def first_mail() -> str:

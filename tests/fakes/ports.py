@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import trio
 
+from node.policy.iprev import Answers
 from node.ports import Note
 from node.units import Instant, Millis
 
@@ -51,6 +52,41 @@ class InlineThreads:
     async def run(self, work: Callable[[], T]) -> T:
         await trio.lowlevel.checkpoint()
         return work()
+
+
+class FakeResolver:
+    """A DNS of dictionaries: `names` PTR, `hosts` A and AAAA; `broken`: names that fail so.
+
+    Attributes:
+        asked: every question, in order.
+    """
+
+    def __init__(self) -> None:
+        self.hosts: dict[str, tuple[str, ...]] = {}
+        self.reverse: dict[str, tuple[str, ...]] = {}
+        self.broken: dict[str, str] = {}
+        self.asked: list[str] = []
+
+    async def addresses(self, host: str) -> Answers:
+        return await self._answer(host, self.hosts)
+
+    async def names(self, address: str) -> Answers:
+        return await self._answer(address, self.reverse)
+
+    async def _answer(self, name: str, table: dict[str, tuple[str, ...]]) -> Answers:
+        self.asked.append(name)
+        await trio.sleep(0.01)
+        if name in self.broken:
+            return Answers(state=self.broken[name])
+        found = table.get(name, ())
+        return Answers(values=found, state="ok" if found else "nothing")
+
+
+def registrable(name: str) -> str | None:
+    """The last two labels, where the last is a letter-only one that is delegated."""
+    labels = name.split(".")
+    known = labels[-1] in ("com", "org", "net", "example")
+    return ".".join(labels[-2:]) if known and len(labels) > 1 else None
 
 
 def noted(lines: list[str]) -> Note:

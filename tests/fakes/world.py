@@ -18,8 +18,9 @@ from node.encoding.cid import Cid
 from node.errors import StoreFailed, Unreachable
 from node.machines.rows import Owner, Peer
 from node.objects.record import Endpoint
+from node.policy import rdap
 from node.ports import Request, Response
-from node.services import meet, owners
+from node.services import evidence, meet, owners
 from node.services import node as nodes
 from node.services.awaken import awaken
 from node.services.core import LONGEST_SLEEP
@@ -31,7 +32,14 @@ from node.store.tables import TableStore
 from node.units import ByteCount, Instant, Key, Millis
 from tests.fakes.audit import Audit
 from tests.fakes.failing import FailingKv, full_disk
-from tests.fakes.ports import FakeClock, FakeRandomness, InlineThreads, noted
+from tests.fakes.ports import (
+    FakeClock,
+    FakeRandomness,
+    FakeResolver,
+    InlineThreads,
+    noted,
+    registrable,
+)
 
 T = TypeVar("T")
 
@@ -67,6 +75,8 @@ class FakeNet:
         self.machines: dict[str, Machine] = {}
         self.weather = Weather()
         self.calls: list[tuple[str, str, str]] = []
+        self.dns = FakeResolver()
+        self.registry: str | None = None
         self.watchers: list[Watcher] = []
         self.losses: list[Loss] = []
         self._nursery = nursery
@@ -91,6 +101,8 @@ class FakeNet:
             await trio.sleep(deadline / 1000)
             raise Unreachable(f"{to} does not answer", reason="timeout")
         await self._travel(source, to, self.weather.lose_request, deadline)
+        if request.only is not None and request.only not in self.addresses(to):
+            raise Unreachable(f"{to} is not at {request.only}", reason="guarded")
         self._meet(endpoint, request)
         answer = await self.deliver(source, to, request)
         if self._random.random() < self.weather.double:
@@ -101,6 +113,11 @@ class FakeNet:
         if len(answer.body) > limit:
             raise Unreachable("too large an answer", reason="too-large-answer")
         return answer
+
+    def addresses(self, origin: str) -> tuple[str, ...]:
+        """Where packets for an origin go, and come from."""
+        host = origin.rpartition(":")[0]
+        return self.dns.hosts.get(host, (host,))
 
     def _meet(self, endpoint: Endpoint, request: Request) -> None:
         """TLS, where it is spoken: what a client says to another certificate."""
@@ -131,7 +148,7 @@ class FakeNet:
         if machine is None or machine.node is None:
             raise Unreachable(f"{to} refuses connections", reason="no-connection")
         life = machine.life
-        answer = await machine.node.peers.answer(request, source.rpartition(":")[0])
+        answer = await machine.node.peers.answer(request, self.addresses(source)[0])
         if machine.life != life:
             raise Unreachable(f"{to} went away", reason="gone-away")
         for watch in self.watchers:
@@ -285,6 +302,13 @@ class Machine:
             sweep_every=self.sweeps,
             look_every=self.looks,
             seeds=self.seeds,
+            world=evidence.World(
+                resolver=self.net.dns,
+                registrable=registrable,
+                registry=None
+                if self.net.registry is None
+                else rdap.Registry(at=self.net.registry, base="/"),
+            ),
         )
         await node.start()
         self.node = node

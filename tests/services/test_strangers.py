@@ -6,9 +6,10 @@ import trio
 from node import limits
 from node.crypto import tokens
 from node.encoding import cid
-from node.machines.rows import Held
+from node.machines.rows import Held, fresh_account
 from node.objects import answer, notification
 from node.objects.answer import ACCEPTED, HELD, Answer
+from node.ports import Tables
 from node.services import meet
 from node.services.mailbox import Mailbox
 from node.units import DAY, Instant, Key
@@ -164,15 +165,36 @@ async def test_the_same_work_for_all_who_are_held(
         ):
             await puppet.notify(anna, puppet.item(anna, puppet.letter(), to=to))
             assert len(made) == count
-        account = anna.on.core.db.read(lambda tx: tx.accounts.get(key_of(anna)))
-        assert account is not None
-        full = account.but(ring=limits.RING)
-        anna.on.core.db.apply(lambda tx: tx.accounts.put(full))
+        fill(anna, limits.RING - 1)
         late = Puppet(w, "late", 3)
         await late.notify(anna, late.item(anna, late.letter()))
         assert len(made) == 4
-        anna.on.core.db.apply(lambda tx: tx.accounts.put(account))
-        assert ring(anna) == 1
+        assert ring(anna) == limits.RING
+
+
+def fill(machine: Machine, count: int) -> None:
+    """So many slots of proven domains, each of its own."""
+    me, now = key_of(machine), machine.now()
+
+    def work(tx: Tables) -> None:
+        account = tx.accounts.get(me) or fresh_account(me)
+        for number in range(count):
+            word = f"full{number}.com"
+            held = Held(
+                owner=me,
+                sender=Key(some(word)),
+                n=account.held + number + 1,
+                received=now,
+                source="192.0.2.1",
+                proof=b"-",
+                domain=word,
+                by="address",
+                origin=f"{word}:4625",
+            )
+            tx.held.put(held)
+        tx.accounts.put(account.but(held=account.held + count, ring=account.ring + count))
+
+    machine.on.core.db.apply(work)
 
 
 def slots(machine: Machine) -> list[Held]:

@@ -1,0 +1,327 @@
+"""Strangers: what they have pending, what is known of them, and what their owner makes of it."""
+
+from typing import Any
+
+import msgspec
+import trio
+
+from node import limits
+from node.encoding import address, names
+from node.encoding import cid as cids
+from node.errors import Absent, Malformed, OverQuota, Usage, WillcallError
+from node.localapi.call import Call, Handler, optional
+from node.localapi.contacts import met
+from node.machines.rows import Barred, Held, Mail, Promise
+from node.objects import report
+from node.objects.record import Endpoint
+from node.policy import decide
+from node.policy.facts import Facts
+from node.ports import Tables
+from node.services import ring, strangers, views
+from node.services.evidence import digest
+from node.services.mailbox import Mailbox, find_held, find_mail
+from node.services.node import Node
+from node.units import Instant, Key
+
+PATIENCE = 2.0
+"""Seconds: call-backs that are under way are waited for, so that what just came can be shown."""
+
+
+class StrangerCalls:
+    """Who would like to be known."""
+
+    def __init__(self, node: Node) -> None:
+        self._core, self._node = node.core, node
+        self._who, self._mailbox = node.strangers, Mailbox(node.core)
+        self.table: dict[str, Handler] = {
+            "GET held": self._held,
+            "POST allow": self._allow,
+            "POST deny": self._deny,
+            "GET explain": self._explain,
+            "POST try": self._try,
+            "GET report": self._report,
+            "GET barred": self._barred,
+            "POST bar": self._bar,
+            "GET storm": self._storm,
+            "GET strangers": self._numbers,
+            "POST storm": self._set_storm,
+        }
+
+    # --- what is held -----------------------------------------------------------------------
+
+    async def _held(self, call: Call) -> Any:
+        me = call.owner.owner
+        with trio.move_on_after(PATIENCE):
+            busy = self._node.callbacks.busy(me)
+            while busy:
+                await trio.sleep(0.02)
+                busy = self._node.callbacks.busy(me)
+        now = self._core.now()
+        return self._core.db.read(
+            lambda tx: [self._shown(tx, row, now) for row in tx.held.by("n", me) if row.shown]
+        )
+
+    def _shown(self, tx: Tables, row: Held, now: Instant) -> views.Document:
+        facts = self._who.facts(tx, row)
+        return views.held(row, facts, self._who.decision(facts, now), now)
+
+    async def _allow(self, call: Call) -> Any:
+        body = await call.json()
+        ref, name = str(body.get("ref", "")), optional(body, "name")
+        if ref.startswith("did:"):
+            did = names.parse_did(ref.partition("@")[0])
+            row = await self._mailbox.allow_key(call.owner, did, name)
+            return views.contact(await met(self._core, row))
+        slot = await self._mailbox.allow_message(call.owner, ref)
+        assert slot.message is not None
+        return {"message": cids.show(slot.message), "did": names.did(slot.sender)}
+
+    async def _deny(self, call: Call) -> Any:
+        body = await call.json()
+        slot = await self._mailbox.deny(call.owner, str(body.get("ref", "")))
+        message = None if slot.message is None else cids.show(slot.message)
+        return {"message": message, "did": names.did(slot.sender)}
+
+    # --- policy -------------------------------------------------------------------------------
+
+    async def _explain(self, call: Call) -> Any:
+        """Which rule decided about a message, on what evidence."""
+        me, ref, now = call.owner.owner, call.words[0] if call.words else "", self._core.now()
+
+        def work(tx: Tables) -> Any:
+            try:
+                slot = find_held(tx, me, ref)
+            except Absent:
+                return _of_mail(tx, me, find_mail(tx, me, ref))
+            facts = self._who.facts(tx, slot)
+            made = self._who.decision(facts, now)
+            return {
+                "message": None if slot.message is None else cids.show(slot.message),
+                "did": names.did(slot.sender),
+                "policy": self._who.profile,
+                "verdict": made.verdict,
+                "rule": made.rule,
+                "why": made.why,
+                "marks": list(made.marks),
+                "visible": bool(slot.shown),
+                "waits": _waits(slot, self._core.config.origin),
+                "facts": views.of_facts(facts, now),
+            }
+
+        return self._core.db.read(work)
+
+    async def _try(self, call: Call) -> Any:
+        """What each profile would have made of recorded notifications."""
+        body = await call.json()
+        rows, now = body.get("rows"), self._core.now()
+        if not isinstance(rows, list):
+            raise Malformed("rows is a list of what `willcall held --json` prints")
+        return [self._tried(row, now) for row in rows[: limits.VALUES]]
+
+    def _tried(self, row: Any, now: Instant) -> Any:
+        facts = _facts(row)
+        made: dict[str, Any] = {"did": row.get("did"), "message": row.get("message")}
+        for profile in decide.PROFILES:
+            found = decide.decide(profile, facts, now)
+            made[profile] = {"verdict": found.verdict, "rule": found.rule, "why": found.why}
+        return made
+
+    # --- reports ------------------------------------------------------------------------------
+
+    async def _report(self, call: Call) -> Any:
+        """Evidence, record and what was picked up, to be checked by anybody."""
+        me, ref = call.owner.owner, call.words[0] if call.words else ""
+        found: Held | Mail = self._core.db.read(lambda tx: _either(tx, me, ref))
+        if found.message is None:
+            raise Usage("this is an introduction, not a message", next="willcall held")
+        name, sender = found.message, found.sender
+        promise, peer, block = self._core.db.read(
+            lambda tx: (
+                tx.promises.get(me, sender, name),
+                tx.peers.get(me, sender),
+                tx.blocks.get(name),
+            )
+        )
+        root = None
+        if isinstance(found, Mail) and block is not None and block.refs:
+            root = self._core.db.read(lambda tx: tx.blocks.data(block))
+        known = None if peer is None else peer.record
+        if isinstance(found, Held):
+            known = known or await self._told(found)
+        evidence = None if promise is None else promise.proof
+        evidence = found.proof if isinstance(found, Held) else evidence
+        made = report.Report(
+            willcall_report=1,
+            message=cids.show(name),
+            author=names.did(sender),
+            evidence=report.encoded(evidence),
+            record=report.encoded(known),
+            root=report.encoded(root),
+            key=report.encoded(found.key) if isinstance(found, Mail) and root else None,
+            said=_said(found, promise),
+        )
+        return msgspec.to_builtins(made)
+
+    async def _told(self, slot: Held) -> bytes | None:
+        """The record of a stranger, as its node tells it now."""
+        at = ring.place(slot)
+        if at is None or not strangers.may_call(slot, self._core.config.origin):
+            return None
+        try:
+            return (await self._node.calls.owner(Endpoint(origin=at), slot.sender)).block
+        except WillcallError:
+            return None
+
+    # --- domains and networks, and the storm -----------------------------------------------------
+
+    async def _barred(self, call: Call) -> Any:
+        rows = self._core.db.read(lambda tx: list(tx.barred.scan(call.owner.owner)))
+        return [{"word": row.word, "at": views.time(row.at)} for row in rows]
+
+    async def _bar(self, call: Call) -> Any:
+        """Blocks a domain or network for strangers, or lets it in again."""
+        body = await call.json()
+        me, now = call.owner.owner, self._core.now()
+        word = _word(str(body.get("word", "")), self._who.evidence.world.registrable)
+        row = Barred(owner=me, id=digest(word), word=word, at=now)
+
+        def work(tx: Tables) -> None:
+            if body.get("free") is True:
+                tx.barred.delete(row)
+                return
+            if sum(1 for _ in tx.barred.scan(me)) >= limits.BARRED:
+                raise OverQuota(f"at most {limits.BARRED} domains and networks can be blocked")
+            tx.barred.put(row)
+            for slot in list(tx.held.scan(me)):
+                if word in (slot.network, slot.domain, slot.reverse_domain):
+                    ring.drop(tx, me, slot.sender)
+
+        await self._core.db.transact(work)
+        return {"word": word, "blocked": body.get("free") is not True}
+
+    async def _storm(self, call: Call) -> Any:
+        since = self._core.db.read(lambda tx: tx.node()).storm
+        return {"storm": bool(since), "since": views.time(since)}
+
+    async def _numbers(self, call: Call) -> Any:
+        """What strangers cost the node since it started."""
+        return {
+            "checked": self._node.gate.checked,
+            "waiting": len(self._who.waiting) + len(self._who.asking),
+        }
+
+    async def _set_storm(self, call: Call) -> Any:
+        body = await call.json()
+        on, now = body.get("on") is True, self._core.now()
+
+        def work(tx: Tables) -> None:
+            node = tx.node()
+            since = node.storm or now if on else Instant(0)
+            tx.put_node(node.but(storm=since))
+
+        await self._core.db.transact(work)
+        return await self._storm(call)
+
+
+def _either(tx: Tables, owner: Key, ref: str) -> Held | Mail:
+    try:
+        return find_held(tx, owner, ref)
+    except Absent:
+        return find_mail(tx, owner, ref)
+
+
+def _said(found: Held | Mail, promise: Promise | None) -> dict[str, str | None]:
+    if isinstance(found, Held):
+        return {
+            "source": found.source,
+            "domain": found.domain,
+            "proven": found.by,
+            "received": views.time(found.received),
+        }
+    return {
+        "source": None if promise is None else promise.source,
+        "domain": None if promise is None else promise.domain,
+        "proven": None if promise is None else promise.by,
+        "received": views.time(found.heard or found.received),
+    }
+
+
+def _of_mail(tx: Tables, owner: Key, row: Mail) -> Any:
+    peer = tx.peers.get(owner, row.sender)
+    allowed = tx.promises.get(owner, row.sender, row.message)
+    known = peer is not None and peer.name is not None
+    rule = "allowed" if allowed is not None else "contact"
+    why = "its owner allowed it" if allowed is not None else "from a contact"
+    if not known and allowed is None:
+        rule, why = "contact", "its sender was a contact then"
+    return {
+        "message": cids.show(row.message),
+        "did": names.did(row.sender),
+        "policy": None,
+        "verdict": decide.ACCEPT,
+        "rule": rule,
+        "why": why,
+        "marks": [],
+        "visible": True,
+        "waits": None,
+        "facts": None if allowed is None else {"source": allowed.source, "domain": allowed.domain},
+    }
+
+
+def _waits(slot: Held, own: str) -> str | None:
+    """Why it is not shown yet."""
+    if slot.shown:
+        return None
+    if not strangers.may_call(slot, own):
+        return "nothing proves that it came from there: its origin is not called"
+    if not slot.answered:
+        return "its origin has not answered a call"
+    return "its origin has to answer once more, later"
+
+
+def _facts(row: Any) -> Facts:
+    """Facts from a line of `held --json`.
+
+    Raises:
+        Malformed: it is none.
+    """
+    told = row.get("facts") if isinstance(row, dict) else None
+    if not isinstance(told, dict) or not isinstance(told.get("source"), str):
+        raise Malformed("this is no line of what `willcall held --json` prints")
+    return Facts(
+        source=told["source"],
+        network=address.network(told["source"]),
+        domain=_text(told.get("domain")),
+        proof=told.get("proven") if told.get("proven") in ("address", "reverse") else None,
+        iprev=_text(told.get("iprev")),
+        reverse=_text(told.get("reverse")),
+        reverse_domain=_text(told.get("reverse_domain")),
+        registered=_instant(told.get("registered")),
+        first_seen=_instant(told.get("first_seen")),
+    )
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _instant(text: Any) -> Instant | None:
+    return views.instant(text) if isinstance(text, str) else None
+
+
+def _word(text: str, registrable: Any) -> str:
+    """A domain or network in the form in which it is compared.
+
+    Raises:
+        Usage: it is neither.
+    """
+    bare = text.strip().lower().partition("/")[0]
+    if address.parse(bare) is not None:
+        return address.network(bare)
+    found: str | None = registrable(bare)
+    if found is None:
+        raise Usage(
+            f"{text[:80]!r} is no domain anybody registered, and no address",
+            next="willcall contact block example.org, or an address for its /24 or /48",
+        )
+    return found

@@ -1,0 +1,69 @@
+"""The gate in front of all signature checks that strangers can cause.
+
+What was checked before is not checked again, by exact bytes; whoever had its share is not
+checked at all. Nothing here is stored: after a restart everybody has a full share once more.
+Spec: 06 §strangers.
+"""
+
+import hashlib
+from collections import OrderedDict
+
+from node import limits
+from node.encoding import address
+from node.machines.bucket import Buckets
+from node.services.core import Core
+from node.services.evidence import digest
+from node.units import Key
+
+
+class Seen:
+    """Digests of exact bytes whose signature was checked, and how that ended; bounded.
+
+    Where all of it was strangers', the answer that was given is kept and given again; a
+    contact's is looked up anew. Filled only after the check: what nobody signed must not keep
+    out what somebody will.
+    """
+
+    def __init__(self, size: int = limits.SEEN) -> None:
+        self._seen: OrderedDict[bytes, bool | bytes] = OrderedDict()
+        self._answers: dict[bytes, bytes] = {}
+        self._size = size
+
+    def known(self, block: bytes) -> bool | bytes | None:
+        """Whether these bytes verified; an answer, where that is final; None: never checked."""
+        return self._seen.get(hashlib.sha256(block).digest())
+
+    def note(self, block: bytes, *, good: bool, answer: bytes | None = None) -> None:
+        """The signature was checked; and perhaps the answer will not change."""
+        # Nearly all answers are a few `held`: one copy of each will do.
+        kept = None if answer is None else self._answers.setdefault(answer, answer)
+        if len(self._answers) > limits.BATCH:
+            self._answers.clear()
+        self._seen[hashlib.sha256(block).digest()] = good if kept is None else kept
+        if len(self._seen) > self._size:
+            self._seen.popitem(last=False)
+
+
+class Gate:
+    """What strangers may have checked: buckets for networks, and for each key and owner.
+
+    Attributes:
+        checked: signatures of whoever showed no capability that were checked, since the start.
+    """
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._networks = Buckets(limits.NETWORK_BURST, limits.NETWORK_EVERY, limits.SOURCES)
+        self.checked = 0
+        self._pairs = Buckets(limits.PAIR_BURST, limits.PAIR_EVERY, limits.SOURCES)
+
+    def admits(self, source: str, sender: Key, to: Key) -> bool:
+        """Whether one more item is looked at; takes from the network's bucket."""
+        now = self._core.clock.steady()
+        if self._pairs.left(digest(sender, to), now) <= 0:
+            return False
+        return self._networks.take(address.network(source).encode(), now) > 0
+
+    def passed(self, sender: Key, to: Key) -> None:
+        """It was signed by that key; before, anybody could use up somebody else's share."""
+        self._pairs.take(digest(sender, to), self._core.clock.steady())

@@ -1,0 +1,293 @@
+"""Strangers: how what they send comes to the ring, and what is known of them.
+
+    admitted, signature checked ─▶ is the proof known? ─ yes ─▶ policy ─▶ domain's bucket ─▶ ring
+                                          │ no
+                                          ▼
+                                       lobby ─▶ the DNS is asked ─▶ the same
+
+The answer never waits for the DNS: it is `held` in any case. The lobby is memory, bounded, and
+fair over networks; what it loses is told again. The same work is done for a blocked sender,
+where there is no such owner and where the ring is full. Spec: 06 §strangers.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import trio
+
+from node import limits
+from node.crypto import tokens
+from node.encoding import address
+from node.encoding import origin as origins
+from node.errors import StoreFailed
+from node.machines.bucket import Buckets
+from node.machines.ring import Full, Ring, Slot
+from node.machines.rows import Domain, Held
+from node.objects.notification import Notification
+from node.policy import decide
+from node.policy.decide import Decision
+from node.policy.facts import Facts
+from node.policy.proof import Proof, is_source
+from node.ports import Tables
+from node.services import ring
+from node.services.core import Bell, Core
+from node.services.evidence import Evidence, digest
+from node.services.ring import Rings
+from node.services.switch import OWN
+from node.units import Instant, Key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visit:
+    """What a stranger said, signature checked: a notification or an introduction.
+
+    Attributes:
+        source: the address it came from.
+        at: the origin that it names.
+        item: the notification with its proof; or
+        introduction: the block of an introduction, issued when it says.
+        known: its capability verifies: a contact before.
+    """
+
+    owner: Key
+    sender: Key
+    source: str
+    at: str
+    item: Notification | None = None
+    proof: bytes = b""
+    introduction: bytes | None = None
+    issued: Instant = Instant(0)
+    known: bool = False
+
+    @property
+    def pair(self) -> Key:
+        """Whose, and for whom: one thing of each waits."""
+        return Key(digest(self.owner, self.sender))
+
+
+class Strangers:
+    """Takes visits, and tells what is known of them.
+
+    Attributes:
+        rings: who comes in next.
+        due: rung when a slot was taken, whose origin is to be called back.
+        waiting: visits that wait for the DNS.
+    """
+
+    def __init__(self, core: Core, evidence: Evidence) -> None:
+        self._core, self.evidence = core, evidence
+        self.rings, self._lobby, self._come = Rings(), Ring(limits.LOBBY), Bell()
+        self.waiting: OrderedDict[Key, Visit] = OrderedDict()
+        self.asking: set[Key] = set()
+        self._domains = Buckets(limits.DOMAIN_BURST, limits.DOMAIN_EVERY, limits.SOURCES)
+        self.due = Bell()
+
+    @property
+    def profile(self) -> str:
+        """The policy that is in force."""
+        return self._core.config.strangers.policy
+
+    @property
+    def _reverse(self) -> bool:
+        return self.profile in decide.NEEDS_REVERSE
+
+    # --- coming in ------------------------------------------------------------------------
+
+    def come(self, tx: Tables, visit: Visit, now: Instant) -> None:
+        """A visit takes a slot, waits for the DNS, or comes to nothing; nobody is told which."""
+        proof = self.evidence.known(visit.at, visit.source, reverse=self._reverse)
+        if proof is not None:
+            self._place(tx, visit, proof, now)
+            return
+        for each in self._wait(tx, visit):
+            domain = self.evidence.domain(each.at)
+            self._place(tx, each, Proof(domain=domain, unsure=True), now)
+
+    def _wait(self, tx: Tables, visit: Visit) -> Iterator[Visit]:
+        """Puts the visit into the lobby; gives whoever there was no room for."""
+        network = address.network(visit.source)
+        slot = Slot(key=visit.pair, group=network, proven=False, since=self._core.now())
+        if visit.pair not in self.waiting:
+            secret = tx.node().capability
+            verdict = self._lobby.judge(slot, lambda g: tokens.rank(secret, b"", g, 0), 0)
+            if isinstance(verdict, Full):
+                yield visit
+                return
+            if verdict.instead is not None:
+                self._lobby.leave(verdict.instead)
+                yield self.waiting.pop(verdict.instead)
+            self._lobby.enter(slot)
+        self.waiting[visit.pair] = visit
+        self._come.ring()
+
+    def _place(self, tx: Tables, visit: Visit, proof: Proof, now: Instant) -> None:
+        slot = tx.held.get(visit.owner, visit.sender) or _new(visit, now)
+        made = _said(slot, visit, now)
+        if made is None:
+            return
+        made = _proven(made, proof, visit, now, self._core.config.origin)
+        decision = decide.decide(self.profile, _plain(made), now)
+        if made.by is not None and made.domain is not None:
+            known = self._domains.take(made.domain.encode(), self._core.clock.steady())
+            if not known:
+                return
+        kept = decision.verdict != decide.REFUSE and not self._barred(tx, made)
+        if self.rings.take(tx, made, now, kept=kept):
+            self._sight(tx, made, now)
+            self.due.ring()
+
+    def _barred(self, tx: Tables, slot: Held) -> bool:
+        """Whether there is no such owner, or it wants nothing from there."""
+        peer = tx.peers.get(slot.owner, slot.sender)
+        words = [word for word in (slot.network, slot.domain, slot.reverse_domain) if word]
+        barred = [tx.barred.get(slot.owner, digest(word)) is not None for word in words]
+        blocked = peer is not None and peer.blocked
+        return blocked or any(barred) or tx.owners.get(slot.owner) is None
+
+    def _sight(self, tx: Tables, slot: Held, now: Instant) -> None:
+        """A domain that was proven is remembered from then on."""
+        if slot.by is None or slot.domain is None:
+            return
+        id, node = digest(slot.domain), tx.node()
+        if tx.domains.get(id) is None and node.domains < limits.DOMAINS:
+            tx.domains.put(Domain(id=id, name=slot.domain, seen=now))
+            tx.put_node(node.but(domains=node.domains + 1))
+
+    # --- the lobby ------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Asks the DNS about whoever waits, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            while True:
+                while self.waiting and len(self.asking) < limits.LOOKUPS:
+                    pair, visit = self.waiting.popitem(last=False)
+                    self._lobby.leave(pair)
+                    self.asking.add(pair)
+                    nursery.start_soon(self._ask, pair, visit)
+                await self._come.wait(3600)
+
+    async def _ask(self, pair: Key, visit: Visit) -> None:
+        try:
+            proof = await self.evidence.prove(visit.at, visit.source, reverse=self._reverse)
+            now = self._core.now()
+            self._core.db.apply(lambda tx: self._place(tx, visit, proof, now))
+        except StoreFailed as error:
+            self._core.warn("strangers-pause", why=error.text)
+        finally:
+            self.asking.discard(pair)
+            self._come.ring()
+
+    # --- what is known --------------------------------------------------------------------
+
+    def facts(self, tx: Tables, slot: Held) -> Facts:
+        """All that is known of what is held."""
+        known = None if slot.domain is None else tx.domains.get(digest(slot.domain))
+        vouched = (tx.peers.get(slot.owner, each.by) for each in tx.vouches.scan(*_pair(slot)))
+        names = tuple(
+            sorted(peer.name for peer in vouched if peer and peer.name and not peer.blocked)
+        )
+        return Facts(
+            source=slot.source,
+            network=slot.network or address.network(slot.source),
+            origin=ring.place(slot),
+            domain=slot.domain,
+            proof=slot.by,
+            iprev=slot.iprev,
+            reverse=slot.reverse,
+            reverse_domain=slot.reverse_domain,
+            registered=known.registered if known is not None and slot.by else None,
+            first_seen=known.seen if known is not None and slot.by else None,
+            named=slot.named,
+            introducers=names,
+            kept=known.kept if known is not None and slot.by else 0,
+            broken=known.broken if known is not None and slot.by else 0,
+            answered=slot.answered or None,
+            shown=slot.shown or None,
+            size=slot.size,
+            before=slot.known,
+        )
+
+    def decision(self, facts: Facts, now: Instant, profile: str | None = None) -> Decision:
+        """What a profile makes of it; the one in force, unless another is named."""
+        return decide.decide(profile or self.profile, facts, now)
+
+
+def may_call(slot: Held, own: str) -> bool:
+    """Whether its origin may be called: the domain is proven, or it is the very source.
+
+    Args:
+        own: this node's origin, where its owners are.
+    """
+    at = ring.place(slot)
+    if at is None:
+        return False
+    if slot.source == OWN:
+        return at == own
+    return slot.by is not None or is_source(at, slot.source)
+
+
+def is_here(slot: Held) -> bool:
+    """Whether it came from this very machine or node: nobody has to wait for that to be on."""
+    at, source = ring.place(slot), address.parse(slot.source)
+    here = source is not None and source.is_loopback and at is not None
+    return slot.source == OWN or (here and at is not None and origins.is_loopback(at))
+
+
+def _pair(slot: Held) -> tuple[Key, Key]:
+    return slot.owner, slot.sender
+
+
+def _new(visit: Visit, now: Instant) -> Held:
+    return Held(owner=visit.owner, sender=visit.sender, n=0, received=now, source=visit.source)
+
+
+def _said(slot: Held, visit: Visit, now: Instant) -> Held | None:
+    """The slot with what was said, if that is newer than what it holds."""
+    if visit.item is not None:
+        return ring.noted(slot, visit.item, visit.proof, now, known=visit.known)
+    if visit.issued <= slot.introduced:
+        return None
+    made: Held = slot.but(introduction=visit.introduction, introduced=visit.issued, home=visit.at)
+    return made
+
+
+def _proven(slot: Held, proof: Proof, visit: Visit, now: Instant, own: str) -> Held:
+    """The slot with where it came from now; at another place its node has to answer anew."""
+    found = proof.iprev
+    made: Held = slot.but(
+        source=visit.source,
+        network=address.network(visit.source),
+        domain=proof.domain,
+        by=proof.by,
+        iprev=None if found is None else found.state,
+        reverse=None if found is None else found.name,
+        reverse_domain=proof.reverse_domain,
+    )
+    if slot.n and ring.place(made) == ring.place(slot):
+        return made
+    fresh: Held = made.but(
+        call_at=now if may_call(made, own) or proof.unsure else None,
+        calls=0,
+        answered=Instant(0),
+        shown=Instant(0),
+        looked=False,
+        named=None,
+    )
+    return fresh
+
+
+def _plain(slot: Held) -> Facts:
+    """What is known before anybody but the DNS was asked."""
+    return Facts(
+        source=slot.source,
+        network=slot.network,
+        origin=ring.place(slot),
+        domain=slot.domain,
+        proof=slot.by,
+        iprev=slot.iprev,
+        reverse=slot.reverse,
+        reverse_domain=slot.reverse_domain,
+        size=slot.size,
+        before=slot.known,
+    )
