@@ -108,7 +108,7 @@ def backup(verified: str | None, now: Instant, moment: Callable[[str], Instant])
         return Finding(check="backup", state=WARN, detail=said, next=make)
     days = max(0, now - moment(verified)) // DAY
     said = f"the newest verified one is {days} days old"
-    if days * DAY > limits.BACKUP_OLD:
+    if days * DAY > limits.BACKUP_VERIFIED:
         return Finding(check="backup", state=WARN, detail=said, next=make)
     return Finding(check="backup", state=OK, detail=said)
 

@@ -253,5 +253,3 @@ DISK_LOW = ByteCount(64 * MIB)
 """Free room below which a node is not well: one large message, or the store's own files."""
 DISK_TIGHT = ByteCount(1 * GIB)
 """Free room below which `doctor` says so: a busy month of a small group."""
-BACKUP_OLD = Millis(30 * DAY)
-"""A verified backup older than this is one nobody looked after."""

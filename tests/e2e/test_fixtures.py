@@ -10,8 +10,12 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from node.machines.rows import SCHEMA
+from node.store import keyspace
+from node.store.leveldb import LevelDbKv
 from tests.e2e.conftest import Make
 from tests.e2e.homes import Home, ended, meet
 
@@ -95,3 +99,16 @@ def test_an_old_home_opens_reads_sends_and_receives(folder: Path, release: str, 
         home.start()
         assert len(home.json("inbox")) == len(found) + 2
         home.stop()
+
+
+def test_a_home_of_a_newer_program_is_refused_in_words(make: Make) -> None:
+    home = make("anna")
+    engine = LevelDbKv.open(home.path / "db")
+    row = msgspec.msgpack.decode(engine.get(keyspace.NODE) or b"")
+    engine.write({keyspace.NODE: msgspec.msgpack.encode(row | {"schema": SCHEMA + 1})})
+    engine.close()
+    said = home.refuses(74, "run")
+    assert said["error"] == "damaged"
+    assert "written by a newer willcall" in said["detail"]
+    assert "nothing was changed" in said["detail"]
+    assert said["next"] == "install the newer version"

@@ -177,3 +177,20 @@ def test_how_long_old_sealing_keys_stay(made: list[int], now: int, kept: list[in
     sealing = tuple((bytes([each]), each) for each in made)
     found = retention.kept_keys(sealing, Instant(now))
     assert [each for _, each in found] == kept
+
+
+@pytest.mark.parametrize(
+    ("verified", "since", "days", "overdue"),
+    [
+        (0, 0, 30, False),
+        (0, 0, 31, True),
+        (0, 20, 31, False),
+        (20, 0, 50, False),
+        (20, 0, 51, True),
+    ],
+)
+def test_a_backup_is_due_a_month_after_the_last(
+    verified: int, since: int, days: int, overdue: bool
+) -> None:
+    at = [Instant(each * DAY) for each in (verified, since, days)]
+    assert retention.backup_overdue(at[0], at[1], at[2]) is overdue
