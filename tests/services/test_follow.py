@@ -14,7 +14,7 @@ from node.errors import Conflict, Malformed, Refused, Unreachable, Unverified, W
 from node.machines.rows import Archive, Item
 from node.ports import Request, Response
 from node.services import library
-from node.services.follow import Polled
+from node.services.catchup import Polled
 from node.services.library import Library
 from tests.fakes.world import Machine, until, world
 from tests.services.shelves import added, get, letter, log_of, published, row_of, verified

@@ -1,0 +1,417 @@
+"""One poll of one archive at one place: its head, its entries, what they mean, their bodies.
+
+    head ─┬─ 304 ─────────────────────────────▶ nothing new
+          ├─ the same size, or smaller ───────▶ held against our tiles: the same, older, or a fork
+          └─ larger ─▶ bundles from our edge on ─▶ their root is the head's? ─▶ believed
+                                                   └ no ─▶ its own tiles tell: wrong bundles, or
+                                                           another past: a fork
+    believed entries ─▶ messages wanted, or erased ─▶ bodies, the newest first
+
+Our edge with the new entries behind it must give the signed root: that is the proof of consistency,
+and no hash tile is fetched for it. Entries are stored as they come, and believed only then, so
+a sync that was killed goes on where it was. A fork is two signed heads that can't be of one log:
+both are kept, and trust stops. Spec: 12.
+"""
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+
+import trio
+
+from node.archive import append, entry, note, tile, tree
+from node.archive.entry import Entry, Removal
+from node.archive.note import Checkpoint
+from node.archive.tile import WIDTH, Tile
+from node.archive.tree import Frontier
+from node.crypto.note import Verifier
+from node.errors import (
+    Malformed,
+    Refused,
+    Unreachable,
+    Unverified,
+    WillcallError,
+)
+from node.machines.rows import Archive, Item, Log
+from node.objects import archive as abouts
+from node.objects.archive import About
+from node.ports import Tables
+from node.services import library
+from node.services.bodies import Bodies
+from node.services.core import Core, together
+from node.services.desk import Desk
+from node.services.publish import erase, grow_tiles
+from node.services.reach import Reach
+from node.units import Key
+
+AT_ONCE = 4
+"""Bundles that are fetched ahead."""
+STEP = 256
+"""Entries that become wanted, or erased, in one transaction."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Polled:
+    """What a poll found.
+
+    Attributes:
+        before, after: entries that are believed.
+        verified: signature, consistency and all entries, and every body that is served.
+        missing: bodies that nobody served as they should be.
+        requests: how many it took.
+    """
+
+    name: str
+    before: int
+    after: int
+    verified: bool
+    missing: int = 0
+    requests: int = 0
+
+
+class Fork(Unverified):
+    """Two signed heads that can't be of one log.
+
+    Args:
+        text: one line.
+        theirs: the head that came; ours is in the store.
+    """
+
+    reason = "forked"
+
+    def __init__(self, text: str, theirs: bytes) -> None:
+        super().__init__(text, next="willcall archive show NAME   (both heads, to be shown)")
+        self.theirs = theirs
+
+
+class Poll:
+    """One archive asked once at one place."""
+
+    def __init__(
+        self, core: Core, desk: Desk, row: Archive, reach: Reach, ending: Callable[[], bool]
+    ) -> None:
+        self._core, self._desk, self._row, self._reach = core, desk, row, reach
+        self._ending = ending
+        self._log = core.db.read(lambda tx: library.log_of(tx, row))
+
+    async def run(self) -> Polled:
+        """Asks, verifies, and fetches.
+
+        Raises:
+            Fork: the history was rewritten. Unverified, Malformed: what came does not hold.
+            Unreachable: it did not come, or not all of it. Refused: it is followed no more.
+        """
+        before = self._log.size
+        await self._head()
+        await self._apply()
+        bodies = Bodies(self._core, self._row, self._reach, self._check_alive)
+        await bodies.fetch()
+        return Polled(
+            name=self._row.name,
+            before=before,
+            after=self._log.size,
+            verified=not bodies.missing,
+            missing=bodies.missing,
+            requests=self._reach.requests,
+        )
+
+    # --- head --------------------------------------------------------------------------------
+
+    async def _head(self) -> None:
+        url = self._reach.place.url
+        known = self._row.etags.get(url, "") if self._log.note else ""
+        found = await self._reach.checkpoint(known)
+        if found is None:
+            return
+        data, etag = found
+        try:
+            said = self._said(data)
+        except Unverified as error:
+            if not await self._next_epoch(error):
+                raise
+            said = self._said(data)
+        await self._grown(said, data)
+        etags = {key: tag for key, tag in self._row.etags.items() if key in self._row.urls}
+        await self._store(lambda row: row.but(etags=etags | {url: etag} if etag else etags))
+
+    def _said(self, data: bytes) -> Checkpoint:
+        return note.verify(data, Verifier(name=self._log.origin, key=self._log.key))
+
+    async def _grown(self, said: Checkpoint, data: bytes) -> None:
+        """What a signed head means for the one that we have."""
+        ours = Frontier(self._log.size, self._log.peaks)
+        if said.size > ours.size or not self._log.note:
+            await self._extend(said, data)
+            return
+        log = self._log
+        root = ours.root
+        if said.size < ours.size:
+            root = self._core.db.read(lambda tx: library.root_at(tx, log, said.size))
+        if root != said.root:
+            raise self._fork(said, data)
+        if said.size < ours.size:
+            raise Unverified(
+                f"{self._reach.place.origin} shows an older head than it did: {said.size} entries "
+                f"after {ours.size}; the newer ones stay here",
+                reason="rolled-back",
+            )
+
+    def _fork(self, said: Checkpoint, data: bytes) -> Fork:
+        return Fork(
+            f"{self._row.name} was rewritten: its key signed two histories, of "
+            f"{self._log.size} and of {said.size} entries, that can't be of one log",
+            data,
+        )
+
+    async def _next_epoch(self, error: Unverified) -> bool:
+        """Whether the owner has begun a new log; then that is the one from now on."""
+        block = await self._reach.about()
+        about = abouts.decode(block).verify()
+        check_owner(about, self._row.publisher)
+        if about.epoch <= self._log.epoch or not self._row.urls:
+            return False
+        await self._finish()
+        self._check_previous(about, block)
+        row, log = self._row.but(epoch=about.epoch), self._log
+        self._log = empty_log(row, block)
+        await self._store(lambda stored: stored.but(epoch=about.epoch, etags={}))
+        self._core.note("new-epoch", archive=row.name, epoch=about.epoch, before=log.epoch)
+        return True
+
+    async def _finish(self) -> None:
+        """The old log up to its last head, as far as it is still told."""
+        newest, self._reach = self._reach, self._reach.of_epoch(self._log.epoch)
+        try:
+            found = await self._reach.checkpoint("")
+            if found is not None:
+                await self._grown(self._said(found[0]), found[0])
+                await self._apply()
+        except (Unreachable, Unverified) as error:
+            # Who was restored from a backup has less of it than we have: that is no other past.
+            if isinstance(error, Unverified) and error.reason != "rolled-back":
+                raise
+            self._core.note("old-epoch-gone", archive=self._row.name, why=error.text)
+        finally:
+            self._reach = newest
+
+    def _check_previous(self, about: About, block: bytes) -> None:
+        """A new log must name a head of the old one that agrees with what we have of it."""
+        named, log = about.previous, self._log
+        if named is None or named.epoch != log.epoch:
+            if log.size and (named is None or named.epoch < log.epoch):
+                raise Fork(
+                    f"{self._row.name} began a new log that does not know of the {log.size} "
+                    "entries before",
+                    block,
+                )
+            return
+        if named.size > log.size:
+            return
+        root = self._core.db.read(lambda tx: library.root_at(tx, log, named.size))
+        if root != named.root:
+            raise Fork(
+                f"{self._row.name} was rewritten: its new log names another past than its old one",
+                block,
+            )
+
+    # --- entries -----------------------------------------------------------------------------
+
+    async def _extend(self, said: Checkpoint, data: bytes) -> None:
+        """Fetches the entries behind our edge; they are believed if they give the signed root."""
+        log = self._log
+        edge = (
+            Frontier(log.ahead, log.edge) if log.ahead > log.size else Frontier(log.size, log.peaks)
+        )
+        if edge.size > said.size:
+            edge = await self._back()
+        try:
+            async with aclosing(self._bundles(edge.size, said.size)) as bundles:
+                async for raw in bundles:
+                    edge = await self._ahead(edge, raw)
+            if edge.root != said.root:
+                raise Unverified(
+                    f"{self._reach.place.origin} gives entries that are not those of its head",
+                    reason="wrong-entries",
+                )
+        except (Malformed, Unverified):
+            await self._back()
+            await self._check_fork(said, data)
+            raise
+        made = self._log.but(
+            size=edge.size, peaks=edge.peaks, note=data, ahead=0, edge=(),
+        )  # fmt: skip
+        await self._core.db.transact(lambda tx: self._put_log(tx, made))
+        self._desk.changed(self._row.name)
+
+    async def _bundles(self, start: int, stop: int) -> AsyncGenerator[list[bytes], None]:
+        """New entries, bundle by bundle in their order, some fetched ahead."""
+        # Never a list of all: a head may claim any size.
+        wanted = tile.row(None, start, stop) if start < stop else iter(())
+        while some := list(islice(wanted, AT_ONCE)):
+            got = await self._some(some)
+            for each in some:
+                raw = entry.unbundle(got[each], each.width)
+                for one in raw:
+                    entry.decode(one)
+                yield raw[max(0, start - each.index * WIDTH) :]
+
+    async def _some(self, wanted: list[Tile]) -> dict[Tile, bytes]:
+        if len(wanted) == 1:
+            return {wanted[0]: await self._reach.tile(wanted[0])}
+        got: dict[Tile, bytes] = {}
+
+        async def one(each: Tile) -> None:
+            got[each] = await self._reach.tile(each)
+
+        await together([partial(one, each) for each in wanted], AT_ONCE)
+        return got
+
+    async def _ahead(self, edge: Frontier, raw: list[bytes]) -> Frontier:
+        """Stores entries that are not believed yet."""
+
+        def work(tx: Tables) -> Log:
+            grown = grow_tiles(tx, self._log, edge, raw)
+            made: Log = self._log.but(ahead=grown.size, edge=grown.peaks)
+            return self._put_log(tx, made)
+
+        made = self._core.db.apply(work)
+        await trio.lowlevel.checkpoint()
+        return Frontier(made.ahead, made.edge)
+
+    async def _back(self) -> Frontier:
+        """Forgets the entries that were not believed."""
+        log = self._log
+
+        def work(tx: Tables) -> None:
+            _cut(tx, log)
+            self._put_log(tx, log.but(ahead=0, edge=()))
+
+        await self._core.db.transact(work)
+        return Frontier(log.size, log.peaks)
+
+    def _put_log(self, tx: Tables, log: Log) -> Log:
+        self._check_alive()
+        tx.logs.put(log)
+        self._log = log
+        return log
+
+    def _check_alive(self) -> None:
+        if self._ending():
+            raise Refused(f"{self._row.name} is not followed any more", reason="no-archive")
+
+    async def _check_fork(self, said: Checkpoint, data: bytes) -> None:
+        """Raises Fork if the log of that head, by its own tiles, does not begin with ours."""
+        got: dict[tuple[int, int], bytes] = {}
+
+        def read(level: int | None, index: int) -> bytes:
+            assert level is not None, "roots are made of hashes"
+            if (level, index) not in got:
+                raise _Needed(level, index)
+            return got[level, index]
+
+        try:
+            if await self._rooted(partial(tree.root, said.size), read, got, said) != said.root:
+                return  # its tiles are wrong as well: nothing is proved
+            if not self._log.size:
+                return
+            theirs = await self._rooted(partial(tree.root, self._log.size), read, got, said)
+        except WillcallError:
+            return
+        if theirs != Frontier(self._log.size, self._log.peaks).root:
+            raise self._fork(said, data)
+
+    async def _rooted(
+        self,
+        work: Callable[[tree.Read], bytes],
+        read: append.ReadTile,
+        got: dict[tuple[int, int], bytes],
+        said: Checkpoint,
+    ) -> bytes:
+        while True:
+            try:
+                return work(append.reader(read))
+            except _Needed as needed:
+                held = (said.size >> (8 * needed.level)) - needed.index * WIDTH
+                wanted = Tile(needed.level, needed.index, min(WIDTH, held))
+                got[needed.level, needed.index] = await self._reach.tile(wanted)
+
+    # --- what entries mean -------------------------------------------------------------------
+
+    async def _apply(self) -> None:
+        """Messages of believed entries become wanted, or are erased, as far as it was not done."""
+        while self._log.applied < self._log.size:
+            await self._core.db.transact(self._apply_some)
+
+    def _apply_some(self, tx: Tables) -> None:
+        log = self._log
+        stop = min(log.applied + STEP, log.size)
+        for index, raw in library.entries_of(tx, log, log.applied, stop):
+            found = entry.decode(raw)
+            if isinstance(found, Entry) and tx.items.get(found.message, self._row.id) is None:
+                tx.items.insert(self._wanted(index, found))
+            elif isinstance(found, Removal):
+                item = tx.items.get(found.message, self._row.id)
+                if item is not None and item.state != "removed":
+                    erase(tx, item)
+        self._put_log(tx, log.but(applied=stop))
+
+    def _wanted(self, index: int, found: Entry) -> Item:
+        large = found.size > self._core.config.message
+        return Item(
+            archive=self._row.id,
+            message=found.message,
+            epoch=self._log.epoch,
+            index=index,
+            size=found.size,
+            date=found.date,
+            state="large" if large else "wanted",
+        )
+
+    async def _store(self, change: Callable[[Archive], Archive]) -> None:
+        def work(tx: Tables) -> None:
+            stored = tx.archives.get(self._row.id)
+            if stored is not None:
+                self._row = change(stored)
+                tx.archives.put(self._row)
+                tx.logs.put(self._log)
+
+        await self._core.db.transact(work)
+
+
+class _Needed(Exception):
+    """A tile is needed to go on."""
+
+    def __init__(self, level: int, index: int) -> None:
+        self.level, self.index = level, index
+
+
+def _cut(tx: Tables, log: Log) -> None:
+    """Tiles as they were at the head of a log, without what was stored ahead of it."""
+    ends: list[tuple[int, int]] = [(0, log.size)]
+    ends += [(level + 1, log.size >> (8 * level)) for level in range(tile.LEVELS)]
+    for row, end in ends:
+        for stored in list(tx.tiles.scan(log.archive, log.epoch, row, reverse=True)):
+            held = end - stored.index * WIDTH
+            if held >= WIDTH:
+                break
+            if held <= 0:
+                tx.tiles.delete(stored)
+            else:
+                level = None if row == 0 else row - 1
+                data = append.cut(Tile(level, stored.index, held), stored.data)
+                tx.tiles.put(stored.but(data=data))
+
+
+def empty_log(row: Archive, block: bytes) -> Log:
+    """A log of which nothing is here yet, as its owner's verified words describe it."""
+    about = abouts.decode(block).claim
+    named = about.verifier
+    return Log(archive=row.id, epoch=about.epoch, origin=named.name, key=named.key, about=block)
+
+
+def check_owner(about: About, owner: Key | None) -> None:
+    """Raises Unverified if it is another's than was pinned."""
+    if owner is not None and about.owner != owner:
+        raise Unverified("this archive is another owner's than the link says", reason="other-owner")
