@@ -1,11 +1,14 @@
 """Archives behind real nginx, as docs/operating-archives.md sets it up: what reaches the node."""
 
+import http.server
 import re
 import shutil
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -119,3 +122,43 @@ def _follower(home: Home, ben: Home, listen: str) -> None:
     home.json("archive", "add", "cats", "-", data=mbox([letter(500)]))
     until(lambda: ben.json("archive", "poll", "cats")["after"] == 121, 30)
     assert ben.run("archive", "read", "cats", "120", "--raw").out == letter(500)
+
+
+def test_plain_files_are_followed(make: Make, folder: Path) -> None:
+    """What `export --static` wrote, behind a web server that knows nothing of us."""
+    anna, ben = make("anna"), make("ben")
+    anna.start()
+    ben.start()
+    publish(anna, "cats", [letter(n) for n in range(30)])
+    site = folder / "www" / "lists"
+    anna.json("archive", "export", "cats", "--static", str(site))
+    with served(folder / "www") as listen:
+        url = f"http://{listen}/lists/archives/cats/"
+        ben.json("archive", "follow", url)
+        polled = {"name": "cats", "before": 0, "after": 30, "verified": True}
+        assert ben.json("archive", "poll", "cats") == polled
+        anna.json("archive", "add", "cats", "-", data=mbox([letter(30)]))
+        anna.json("archive", "remove", "cats", "3", "--reason", "asked for")
+        anna.json("archive", "export", "cats", "--static", str(site))
+        assert ben.json("archive", "poll", "cats")["after"] == 32
+        assert ben.run("archive", "read", "cats", "30", "--raw").out == letter(30)
+        assert ben.refuses(66, "archive", "read", "cats", "3")["error"] == "removed"
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """A plain web server over a folder; where it listens."""
+    handler = partial(_Quiet, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        pass
