@@ -27,6 +27,7 @@ endif
 .PHONY: setup try test check format bench sim fuzz man lock clean
 .PHONY: setup try test check format bench sim man lock clean
 .PHONY: setup try test check format bench flood sim lock clean
+.PHONY: soak soak-crash
 .DEFAULT_GOAL := setup
 
 setup: $(VENV)/.runtime
@@ -59,8 +60,12 @@ soak: $(VENV)/.dev
 fuzz: $(VENV)/.dev
 	@test -d build/fuzz/atheris || $(PIP) --only-binary :all: --target build/fuzz "atheris>=3,<4"
 	@PYTHONPATH=build/fuzz $(BIN)/python -m tests.hostile.fuzz "$(TARGET)" "$(or $(SECONDS),60)"
+
 flood: $(VENV)/.dev
 	@$(BIN)/python -m tests.flood $(ARGS)
+
+soak-crash: $(VENV)/.dev
+	@CRASH=soak $(BIN)/python -m pytest tests/crash $(ARGS)
 
 bench: $(VENV)/.dev
 	@$(BIN)/python -m tests.bench $(ARGS)

@@ -207,6 +207,7 @@ def new_file(path: str) -> Iterator[IO[bytes]]:
             os.fsync(file.fileno())
         # Unlike a rename, a link replaces nothing that came meanwhile.
         os.link(part, target)
+        _sync(target.parent)
     except FileExistsError as error:
         raise Conflict(f"{path} exists; nothing was changed", next="choose another name") from error
     except OSError as error:
@@ -217,6 +218,15 @@ def new_file(path: str) -> Iterator[IO[bytes]]:
 
 def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
+
+
+def _sync(folder: Path) -> None:
+    """A file's name is durable only with its folder."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def _failed(path: Path | str, error: OSError) -> WillcallError:

@@ -69,6 +69,7 @@ from node.system import (
     SystemRandomness,
     SystemThreads,
     descriptors,
+    room,
 )
 from node.units import DAY, KIB, MIB, ByteCount, Millis
 
@@ -365,6 +366,7 @@ async def run(home: Home, ready: Callable[[str], None], *, verbose: bool = False
                     kept=home.kept,
                     seeds=_seeds(),
                     world=_world(config, dns),
+                    room=partial(room, home.folder),
                     note=journal.note,
                     warn=journal.warn,
                     found_by=(SqliteShelf(home.search, SystemThreads()), ChildReader()),

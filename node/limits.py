@@ -250,6 +250,7 @@ def keep_until_limit(issued: Instant) -> Instant:
 # --- watching -------------------------------------------------------------------------
 
 DISK_LOW = ByteCount(64 * MIB)
-"""Free room below which a node is not well: one large message, or the store's own files."""
+"""Free room below which a node is not well and takes no new mail: receipts, retractions and
+deletions go on in it, and LevelDB needs 32 MiB to open anew after a write that failed."""
 DISK_TIGHT = ByteCount(1 * GIB)
 """Free room below which `doctor` says so: a busy month of a small group."""

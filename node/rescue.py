@@ -290,12 +290,16 @@ def _small(folder: Path, file: HomeFile) -> None:
     path = folder.joinpath(*parts)
     try:
         path.parent.mkdir(mode=0o700, exist_ok=True)
-        with open(path, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as out:
+        with open(path, "xb", opener=_private) as out:
             out.write(file.data)
             out.flush()
             os.fsync(out.fileno())
     except OSError as error:
         raise _failed(path, error) from error
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _move(home: Home, listen: str | None, at: str | None) -> None:
@@ -309,7 +313,14 @@ def _move(home: Home, listen: str | None, at: str | None) -> None:
         known, network=msgspec.structs.replace(network, private=private)
     )
     configs.check(changed)
-    home.config.write_text(configs.print_toml(changed), encoding="utf-8")
+    try:
+        home.config.unlink()
+        with open(home.config, "x", encoding="utf-8", opener=_private) as file:
+            file.write(configs.print_toml(changed))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise StoreFailed(f"{home.config} can't be written: {error.strerror}") from error
 
 
 # --- the folder ---------------------------------------------------------------------------

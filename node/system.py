@@ -57,6 +57,12 @@ class SystemThreads:
         return await trio.to_thread.run_sync(work)
 
 
+def room(folder: Path) -> int:
+    """Bytes that are free on the disk of a folder."""
+    disk = os.statvfs(folder)
+    return disk.f_bavail * disk.f_frsize
+
+
 class SystemProcess:
     """What the system says of this process.
 

@@ -13,7 +13,7 @@ from node.encoding import cid as cids
 from node.encoding import names
 from node.encoding import origin as origins
 from node.encoding.cid import Cid
-from node.errors import WillcallError
+from node.errors import DiskFull, WillcallError
 from node.machines.rows import Owner
 from node.objects.record import Endpoint
 from node.ports import Clock, Database, Exchange, Files, Note, Randomness, Tables
@@ -26,6 +26,11 @@ LONGEST_SLEEP = 300.0
 
 def silent(event: str, /, **facts: object) -> None:
     """`ports.Note` for whoever does not listen."""
+
+
+def endless() -> int:
+    """A disk that never fills, for whoever has none."""
+    return limits.INTEGER
 
 
 def short(name: Key | Cid) -> str:
@@ -141,6 +146,7 @@ class Core:
         missed: peers that are silent where we knew them, for `seek`; missing: rung when one is.
         seeds: directories to begin with.
         drafting: keys of large messages that are being submitted now.
+        room: bytes that are free on the disk.
         history: what happened to single messages, for `willcall log`.
         tally: what happened how often, for who watches the node.
         probes: calls that contacts were asked to make.
@@ -168,6 +174,7 @@ class Core:
     history: History = field(default_factory=History)
     tally: Tally = field(default_factory=Tally)
     probes: Probes = field(default_factory=Probes)
+    room: Callable[[], int] = endless
     note: Note = silent
     warn: Note = silent
 
@@ -180,6 +187,15 @@ class Core:
     def is_called_from(self, there: str) -> bool:
         """Whether a node at `there` could call us, as far as we know."""
         return self.config.network.inbound and origins.reaches(self.config.origin, there)
+
+    def check_disk(self, size: int) -> None:
+        """Raises DiskFull unless the disk has room for `size` more bytes of mail."""
+        if (room := self.room()) < size + limits.DISK_LOW:
+            raise DiskFull(
+                f"the disk is full: {room:,} bytes are free, of which "
+                f"{limits.DISK_LOW:,} are kept for receipts and deletions; nothing was stored",
+                next="make room; it goes on by itself",
+            )
 
     def now(self) -> Instant:
         """The wall clock, to be read once for each fact."""

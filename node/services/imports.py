@@ -148,6 +148,7 @@ class Import:
         if not self._dry and items:
             now = self._core.now()
             sealed = [(item, self._seal(item, plain)) for item, plain in items]
+            self._core.check_disk(sum(each.stored for _, each in sealed))
 
             def work(tx: Tables) -> None:
                 account = ledger.account(tx, self._owner.owner)

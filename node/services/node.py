@@ -1,5 +1,6 @@
 """One node: all services over one set of ports, and the tasks that run them."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -25,7 +26,7 @@ from node.services.admit import Admission
 from node.services.backup import Backups, Kept
 from node.services.callback import CallBacks
 from node.services.calls import Calls
-from node.services.core import LONGEST_SLEEP, Bell, Core, Tally, silent
+from node.services.core import LONGEST_SLEEP, Bell, Core, Tally, endless, silent
 from node.services.deliver import Deliverer
 from node.services.desk import Desk
 from node.services.directory import Directory
@@ -143,6 +144,7 @@ def make(
     seeds: tuple[Endpoint, ...] = (),
     found_by: tuple[Shelf, Reader] | None = None,
     world: World | None = None,
+    room: Callable[[], int] = endless,
 ) -> Node:
     """The services of one node over these ports.
 
@@ -154,6 +156,7 @@ def make(
         seeds: directories to begin with.
         found_by: what mail is found with; None: none is.
         world: whom to ask about strangers; None: nobody.
+        room: bytes that are free on the disk.
     """
     own = Endpoint(origin=config.origin, pin=pin)
     switch, tally = Switch(exchange, own), Tally()
@@ -171,6 +174,7 @@ def make(
         note=note,
         seeds=seeds,
         warn=tally.counted("warnings", warn),
+        room=room,
         tally=tally,
     )
     calls = Calls(switch)

@@ -90,6 +90,7 @@ class Collector:
 
     async def _round(self, sender: Key, owners: Sequence[Key]) -> list[Key]:
         """One batch from one sender; the owners for whom more is due at once."""
+        self._core.check_disk(0)  # it waits at its sender, and nobody is asked in vain
         silent: set[Key] = set()
         for at, rows in self._begin(sender, owners).items():
             try:

@@ -216,6 +216,7 @@ class Publisher:
             for part, data in each.parts
             if len(data) > limits.SMALL_BLOCK
         ]
+        self._core.check_disk(sum(len(data) for _, data in large))
         async with self._core.files_lock:
             self._core.keeping.update(name for name, _ in large)
         try:

@@ -72,6 +72,7 @@ class Submission:
         self._check(terms, contents)
         now = self._core.now()
         sealed = [self._seal(owner, each, now) for each in contents]
+        self._core.check_disk(sum(each.stored for each in sealed))
 
         def work(tx: Tables) -> None:
             ledger.check_here(tx, owner.owner)
@@ -163,6 +164,8 @@ class Submission:
         return message
 
     async def _begin(self, draft: Draft, size: int) -> None:
+        self._core.check_disk(size)
+
         def work(tx: Tables) -> None:
             ledger.check_room(ledger.account(tx, draft.owner), size)
             tx.drafts.put(draft)

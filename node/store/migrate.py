@@ -16,7 +16,7 @@ they are linked, and only the log and the manifest are copied.
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -226,8 +226,9 @@ def _forget_old(folder: Path, found: _Schema | None, now: Instant) -> None:
     """Removes snapshots of long ago, while the clock is believed; what was half-made, always."""
     if found is None or not abs(now - found.last_clock) < limits.CLOCK_STEP:
         return
-    for place in folder.parent.glob(f"{folder.name}.schema-*"):
-        stamp = place.name.rpartition(".")[2]
-        half = stamp == "part"
-        if half or (stamp.isdigit() and int(stamp) + KEPT < now):
-            shutil.rmtree(place, ignore_errors=True)
+    with suppress(OSError):  # there will be another start
+        for place in folder.parent.glob(f"{folder.name}.schema-*"):
+            stamp = place.name.rpartition(".")[2]
+            half = stamp == "part"
+            if half or (stamp.isdigit() and int(stamp) + KEPT < now):
+                shutil.rmtree(place, ignore_errors=True)

@@ -36,7 +36,7 @@ class Torn:
 
 def torn(log: bytes) -> Torn | None:
     """What is whole of a log; None: it is all whole, or damaged otherwise than by a cut."""
-    whole, last, broken, inside = 0, b"", False, False
+    whole, last, held, broken, inside = 0, b"", b"", False, False
     for piece in _pieces(log):
         if piece is None:
             broken, inside = True, False
@@ -52,9 +52,10 @@ def torn(log: bytes) -> Torn | None:
             if begins:
                 return None
             continue
+        held = ((b"" if begins else held) + data)[-8:]  # the last piece may be a short one
         inside = kind in (FIRST, MIDDLE)
         if not inside:
-            whole, last = end, data[-8:]
+            whole, last = end, held
     return Torn(length=whole, last=last) if broken else None
 
 

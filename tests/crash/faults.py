@@ -9,8 +9,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from node import daemon
 from node.store import files, leveldb
 from node.store.leveldb import LevelDbKv
+from tests.store.threads import InlineThreads
 
 
 def _no_sync() -> None:
@@ -74,6 +76,11 @@ FAULTS: dict[str, Callable[[], None]] = {
     "no directory sync of large blocks": _no_block_directory_sync,
     "row before block": _row_before_block,
 }
+
+
+def in_line() -> None:
+    """No fault: work that waits for the disk is done by the thread that asks for it."""
+    _replace(daemon, "SystemThreads", InlineThreads)
 
 
 def plant(name: str) -> None:

@@ -8,12 +8,12 @@ import random
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from multiprocessing import get_context
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 from tests.crash import worker
 from tests.crash.disk import acknowledged, complaints
+from tests.crash.nodes import NODES
 from tests.crash.sizes import sized
 from tests.crash.worker import Load
 
@@ -22,13 +22,9 @@ LIFE = 20
 """Kills of one home: its mail, and so each check, grows with every one."""
 LANES = 3
 
-# A server that has imported everything forks the nodes: a kill costs no interpreter's start.
-_nodes = get_context("forkserver")
-_nodes.set_forkserver_preload(["tests.crash.worker"])
-
 
 def started(home: Path, notes: Path, load: Load) -> ForkServerProcess:
-    made = _nodes.Process(target=worker.run, args=(home, notes, load), daemon=True)
+    made = NODES.Process(target=worker.process, args=(home, notes, load), daemon=True)
     made.start()
     return made
 

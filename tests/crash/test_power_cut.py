@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
-from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -24,6 +23,7 @@ from node.errors import ConfigBroken, StoreFailed
 from tests.crash.cuts import MODELS, Disk, State, lay
 from tests.crash.disk import Acknowledged, complaints
 from tests.crash.faults import FAULTS
+from tests.crash.nodes import NODES
 from tests.crash.sizes import sized
 from tests.crash.trace import Call, calls, need_strace, traced
 
@@ -126,13 +126,15 @@ def _unfinished(home: Path) -> list[str]:
 
 def run_and_look(folder: Path, seed: int) -> Found:
     root = run(folder, seed, messages=MESSAGES[seed % len(MESSAGES)])
-    return looked(root, seed, -(-STATES // RUNS))
+    found = looked(root, seed, -(-STATES // RUNS))
+    shutil.rmtree(root)
+    root.with_name(f"trace{seed}").unlink()
+    return found
 
 
 def test_power_cuts(tmp_path: Path, figure: Callable[[str], None]) -> None:
     need_strace()
-    # A forked pytest would hold its threads' locks for ever.
-    with ProcessPoolExecutor(2, mp_context=get_context("forkserver")) as pool:
+    with ProcessPoolExecutor(2, mp_context=NODES) as pool:
         found = list(pool.map(run_and_look, [tmp_path] * RUNS, range(RUNS)))
     assert not [word for one in found for word in one.wrong]
     cut = sum(one.cuts for one in found)

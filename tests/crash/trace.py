@@ -25,6 +25,7 @@ CALLS = (
 
 _LINE = re.compile(r"(\d+) +(?:<\.\.\. )?(\w+)(.*)")
 _TEXT = re.compile(r'"((?:\\x[0-9a-f]{2})*)"')
+_AT = re.compile(r'(?:AT_FDCWD|\d+)<((?:\\x[0-9a-f]{2})*)>, "((?:\\x[0-9a-f]{2})*)"')
 _FD = re.compile(r"^\(\d+<((?:\\x[0-9a-f]{2})*)>(\(deleted\))?")
 
 
@@ -57,17 +58,17 @@ def need_strace() -> None:
         pytest.skip(f"strace may not trace here: {tried.stderr.strip()[-200:]}")
 
 
-def traced(words: Sequence[str], into: Path) -> str:
+def traced(words: Sequence[str], into: Path, data: bytes = b"") -> str:
     """Runs a program to its end; what it said. Its calls are in `into`."""
     command = [
         "strace", "-f", "--seccomp-bpf", "-y", "-xx", "-s", "3000000", "-o", str(into),
         "-e", f"trace={','.join(CALLS)}", *words,
     ]  # fmt: skip
     done = subprocess.run(
-        command, capture_output=True, text=True, check=False, cwd=CHECKOUT, timeout=300
+        command, input=data, capture_output=True, check=False, cwd=CHECKOUT, timeout=300
     )
     assert done.returncode == 0, done.stderr
-    return done.stderr
+    return done.stderr.decode()
 
 
 def calls(trace: Path, *inside: Path) -> list[Call]:
@@ -104,10 +105,15 @@ def _call(name: str, rest: str, *, begins: bool) -> Call:
     texts = [_bytes(text) for text in _TEXT.findall(rest)]
     known = {"creat": "open", "openat": "open", "fdatasync": "fsync", "writev": "write"}
     plain = known.get(name, name.removesuffix("64").removesuffix("at2").removesuffix("at"))
-    if (held := _FD.match(rest)) is not None:
+    paths: list[str] = []
+    if name.removesuffix("2").endswith("at"):
+        # A name is looked for in a folder that is open, unless it is a whole path.
+        paths = [str(Path(_bytes(a).decode(), _bytes(b).decode())) for a, b in _AT.findall(rest)]
+    elif (held := _FD.match(rest)) is not None:
         path = "" if held[2] else _bytes(held[1]).decode()
         return Call(name=plain, begins=begins, path=path, data=b"".join(texts))
-    paths = [text.decode() for text in texts]
+    else:
+        paths = [text.decode() for text in texts]
     flags = "O_CREAT|O_TRUNC" if name == "creat" else rest
     if "AT_REMOVEDIR" in rest:
         plain = "rmdir"

@@ -18,9 +18,11 @@ somebody is noted in a file beside the home, one line each, in one call to the s
 import os
 import random
 import sys
+import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +43,7 @@ from node.services.submit import Terms, is_small
 from node.store.lock import HomeLock
 from node.system import SystemClock, SystemRandomness
 from node.units import ByteCount, Millis
-from tests.crash.faults import plant
+from tests.crash.faults import in_line, plant
 
 SIZES = (0, 10, 300, 2_000, 9_000, 47_000, 60_000, 150_000)
 """Bytes of mail: on both sides of 48 KiB, where it becomes files."""
@@ -76,17 +78,23 @@ class Load:
 
     Attributes:
         refused: the disk may refuse; then the next message is tried.
+        patience: seconds to wait, when all is sent, until nothing is owed.
+        inline: the disk is waited for in the event loop: all calls are made by one thread.
     """
 
     seed: int
     count: int | None = None
     refused: bool = False
     sizes: Sequence[int] = SIZES
+    patience: float = 5.0
+    inline: bool = False
 
 
 async def live(folder: Path, notes: Notes, load: Load) -> None:
     """Runs the node of a home, which is made when it is absent."""
     home = daemon.Home(folder)
+    if load.inline:
+        in_line()
     if not home.config.exists():
         await daemon.init(home, name="anna", listen=None, at=None)
         notes.say("made")
@@ -162,7 +170,8 @@ async def _work(node: Node, notes: Notes, load: Load) -> None:
                 seed = chance.randrange(1 << 30)
                 sending.start_soon(_send, node, notes, load, random.Random(seed), each)
         if load.count is not None:
-            await _settled(node)
+            with trio.move_on_after(load.patience):
+                await _settled(node)
         watching.cancel_scope.cancel()
 
 
@@ -224,7 +233,7 @@ async def _watch(node: Node, notes: Notes, name: str, seed: int) -> None:
 
 
 async def _settled(node: Node) -> None:
-    """Waits until nothing is owed any more, for a while."""
+    """Waits until nothing is owed any more."""
 
     def quiet() -> bool:
         def work(tx: Tables) -> bool:
@@ -232,8 +241,7 @@ async def _settled(node: Node) -> None:
 
         return node.core.db.read(work)
 
-    with trio.move_on_after(5):
-        await until(quiet)
+    await until(quiet)
 
 
 async def until(fact: Callable[[], bool]) -> None:
@@ -244,13 +252,43 @@ async def until(fact: Callable[[], bool]) -> None:
 # --- as a process -----------------------------------------------------------------------
 
 
-def run(folder: Path, notes: Path, load: Load, fault: str | None = None) -> int:
-    """The exit code; 74 and words where the store ended the node."""
+def run(
+    folder: Path,
+    notes: Path,
+    load: Load,
+    fault: str | None = None,
+    *,
+    go: Path | None = None,
+    said: Path | None = None,
+) -> int:
+    """The exit code; 74 and words where the store ended the node.
+
+    Args:
+        fault: care that is not taken.
+        go: once it `waits`, it does nothing before this file is there.
+        said: where standard error goes.
+    """
+    told = Notes(notes)
+    if said is not None:
+        os.dup2(os.open(said, os.O_WRONLY | os.O_CREAT, 0o600), 2)
     if fault is not None:
         plant(fault)
+    if go is not None:
+        print("waits", file=sys.stderr, flush=True)
+    while go is not None and not go.exists():
+        time.sleep(0.002)
+    return _ended(partial(trio.run, live, folder, told, load))
+
+
+def process(*given: Any, **more: Any) -> None:
+    """`run` as the whole of a process."""
+    sys.exit(run(*given, **more))
+
+
+def _ended(work: Callable[[], None]) -> int:
     ended: list[BaseException] = []
     try:
-        trio.run(live, folder, Notes(notes), load)
+        work()
     except* WillcallError as group:
         ended = _leaves(group)
     for error in ended:

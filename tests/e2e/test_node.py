@@ -1,12 +1,10 @@
 """`init` and `run`: homes, starts, stops, and what can be wrong with a home."""
 
-import os
 import re
 import shutil
 import signal
 import socket
 import stat
-import subprocess
 import tempfile
 import time
 from pathlib import Path
@@ -319,35 +317,3 @@ def test_the_model_itself_runs(model: Path, folder: Path) -> None:
         home.start()
         assert len(home.json("inbox")) == 1
         home.stop()
-
-
-# --- small disk -------------------------------------------------------------------------
-
-
-def test_a_full_disk_refuses_new_mail_and_recovers(folder: Path) -> None:
-    if os.geteuid():
-        pytest.skip("needs root, to mount a small file system")
-    disk = folder / "disk"
-    disk.mkdir()
-    words = ["mount", "-t", "tmpfs", "-o", "size=12m,mode=700", "tmpfs", str(disk)]
-    if subprocess.run(words, capture_output=True, check=False).returncode:
-        pytest.skip("this system does not let root mount a tmpfs")
-    anna = Home(disk, "anna")
-    try:
-        with ended([anna]):
-            anna.init()
-            anna.start()
-            small = anna.send("anna", b"Subject: before\n\n")
-            anna.settled(small, "confirmed")
-            filler = disk / "filler"
-            filler.write_bytes(b"x" * (8 << 20))
-            said = anna.refuses(74, "send", "--to", "anna", "--raw", "-", data=bytes(6 << 20))
-            assert said["error"] == "disk-full"
-            assert said["next"]
-            assert len(anna.json("sent")) == 1
-            assert anna.raw(1) == b"Subject: before\n\n"
-            filler.unlink()
-            anna.settled(anna.send("anna", bytes(2 << 20)), "confirmed")
-            anna.stop()
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)

@@ -52,6 +52,16 @@ def test_zeros_at_the_end_are_a_torn_record(log: tuple[bytes, list[int]]) -> Non
         assert (found.length, int.from_bytes(found.last, "big")) == (ends[-2], len(SIZES) - 1)
 
 
+@pytest.mark.parametrize("over", range(12))
+def test_the_count_is_found_where_a_block_ends_in_it(over: int, tmp_path: Path) -> None:
+    """The record before the torn one has so many bytes in its second block."""
+    bare = written(tmp_path / "bare", [0])[1][0]
+    data, ends = written(tmp_path / "db", [BLOCK - bare - 2 + over, 30_000])
+    found = torn(data[: ends[0] + 100] + bytes(len(data) - ends[0] - 100))
+    assert found is not None
+    assert (found.length, found.last) == (ends[0], (1).to_bytes(8, "big"))
+
+
 def test_a_hole_in_the_last_record_is_torn(log: tuple[bytes, list[int]]) -> None:
     data, ends = log
     for start in range(ends[-2] + 512, len(data) - 512, 20_011):
