@@ -72,6 +72,7 @@ from node.system import (
     room,
 )
 from node.units import DAY, KIB, MIB, ByteCount, Millis
+from node.web.opened import Pages
 
 LONGEST_SOCKET = 100
 """Bytes of a Unix socket's path that every system takes (Linux: 107)."""
@@ -95,6 +96,7 @@ class Home:
         self.db = self.folder / "db"
         self.blocks = self.folder / "blocks"
         self.search = self.folder / "search"
+        self.pages = self.folder / "pages"
         self.certificate = self.folder / "tls-certificate.pem"
         self.key = self.folder / "tls-key.pem"
 
@@ -383,7 +385,11 @@ async def run(home: Home, ready: Callable[[str], None], *, verbose: bool = False
                     supervisor=supervisor.supervisor(os.environ, os.getpid()),
                     monotonic=SystemClock().monotonic,
                 )
-                await _serve(home, node, running, handed, ready)
+                readers = (ChildReader(), ChildReader())
+                pages = Pages(node.core, home.pages, SystemThreads(), readers)
+                async with aclosing(pages):
+                    node.desk.pages = pages
+                    await _serve(home, node, running, handed, ready)
 
 
 def _own(home: Home, config: Config) -> Tls:

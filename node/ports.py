@@ -458,8 +458,42 @@ class Words(NamedTuple):
     body: str
 
 
+class Listed(NamedTuple):
+    """An attachment that is offered; `size` is None where its end was not looked at."""
+
+    name: str
+    type: str
+    size: int | None
+
+
+class Shown(NamedTuple):
+    """A message as a page shows it. Every string is safe to print.
+
+    Attributes:
+        headers: by name, From to Subject.
+        text: the readable parts.
+        files: attachments, in their order.
+        marks: what was odd, in half sentences.
+        html: whether it has an HTML form.
+    """
+
+    headers: dict[str, str]
+    text: str
+    files: list[Listed]
+    marks: list[str]
+    html: bool
+
+
+class File(NamedTuple):
+    """An attachment: a name without folders, the type it claims, its bytes."""
+
+    name: str
+    type: str
+    data: bytes
+
+
 class Reader(Protocol):
-    """Takes mail apart, where it can be killed."""
+    """Takes mail apart, where it can be killed. One question at a time."""
 
     async def words(self, content: bytes) -> Words | None:
         """What is in a message; None where it can't be taken apart in time.
@@ -467,6 +501,18 @@ class Reader(Protocol):
         Raises:
             StoreFailed: nothing can be read now.
         """
+        ...
+
+    async def page(self, content: bytes) -> Shown | None:
+        """How it looks; None and errors as for `words`."""
+        ...
+
+    async def html(self, content: bytes) -> str | None:
+        """The markup of its HTML form, as hostile as it came; None as for `words`, or none."""
+        ...
+
+    async def file(self, content: bytes, number: int) -> File | None:
+        """An attachment by its place, from 0; None as for `words`, or where there is none."""
         ...
 
     async def close(self) -> None:

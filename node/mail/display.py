@@ -131,6 +131,25 @@ def files(content: bytes) -> Files:
     return Files(found, reader.marks)
 
 
+def html(content: bytes, *, most: int = SHOWN) -> str | None:
+    """The markup of its HTML form as it came, for a sanitiser; None where there is none.
+
+    Args:
+        content: the message as it was submitted.
+        most: bytes of it that are looked at.
+    """
+    content = content[:most]
+    if _is_costly(content, _LINES):
+        return None
+    try:
+        for part in islice(message_from_bytes(content, policy=_Policy()).walk(), _PARTS):
+            if part.get_content_type() == "text/html" and not _is_file(part, "text/html"):
+                return text.decode(_data(part), part.get_content_charset() or "")[0][:_HTML]
+    except _FAILURES:
+        pass  # it can't be taken apart: there is the text
+    return None
+
+
 def file_name(name: str, instead: str) -> str:
     """A name without folders, hidden beginnings and characters that trouble a terminal."""
     last = re.split(r"[/\\]", text.safe_line(name, 4 * _FILE_NAME))[-1]

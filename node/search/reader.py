@@ -1,15 +1,17 @@
-"""Mail in, words out: a child process that is killed when a message takes too long."""
+"""Mail in, words and pages out: a child process that is killed when a message takes too long."""
 
+import base64
 import json
 import struct
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import trio
 
 from node.errors import StoreFailed
-from node.ports import Words
+from node.ports import File, Listed, Shown, Words
 
 SECONDS = 5.0
 """For one message; the slowest hostile one known takes half a second."""
@@ -23,14 +25,42 @@ class ChildReader:
         self._child: trio.Process | None = None
 
     async def words(self, content: bytes) -> Words | None:
-        """What is in a message; None where the child died of it, or took too long."""
+        """What can be found of a message; None where the child died of it, or took too long."""
+        found = await self._asked(b"w", 0, content)
+        return None if found is None else Words(**found)
+
+    async def page(self, content: bytes) -> Shown | None:
+        """A message as a page shows it; None as above."""
+        found = await self._asked(b"p", 0, content)
+        if found is None:
+            return None
+        files = [Listed(*each) for each in found.pop("files")]
+        return Shown(headers=dict(found.pop("headers")), files=files, **found)
+
+    async def html(self, content: bytes) -> str | None:
+        """The markup of its HTML form; None where there is none, or as above."""
+        found: str | None = await self._asked(b"h", 0, content)
+        return found
+
+    async def file(self, content: bytes, number: int) -> File | None:
+        """An attachment by its place, from 0; None where there is none, or as above."""
+        found = await self._asked(b"f", number, content)
+        if not found:
+            return None
+        return File(found["name"], found["type"], base64.b64decode(found["data"]))
+
+    async def _asked(self, what: bytes, number: int, content: bytes) -> Any:
         child = self._child or await self._started()
         try:
             with trio.fail_after(SECONDS):
-                return await _asked(child, content)
+                return await _exchanged(child, what, number, content)
         except (trio.TooSlowError, trio.BrokenResourceError, EOFError):
             await self.close()
             return None
+        except trio.Cancelled:
+            # Half a question, or half an answer, would be taken for the next one's.
+            await self.close()
+            raise
 
     async def _started(self) -> trio.Process:
         # Without site-packages and environment: what it needs is the standard library's and ours.
@@ -59,11 +89,11 @@ class ChildReader:
                 await stream.aclose()
 
 
-async def _asked(child: trio.Process, content: bytes) -> Words:
+async def _exchanged(child: trio.Process, what: bytes, number: int, content: bytes) -> Any:
     assert child.stdin is not None
-    await child.stdin.send_all(struct.pack(">I", len(content)) + content)
+    await child.stdin.send_all(struct.pack(">cII", what, number, len(content)) + content)
     size = struct.unpack(">I", await _exactly(child, 4))[0]
-    return Words(**json.loads(await _exactly(child, size)))
+    return json.loads(await _exactly(child, size))
 
 
 async def _exactly(child: trio.Process, size: int) -> bytes:

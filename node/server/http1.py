@@ -11,7 +11,8 @@ make it hold has a size. Where TLS is spoken, a handshake comes first; too slow:
                           ├ answer taken slower than that: closed
                           └ whole-request deadline: 503 when nothing was sent, closed
 
-HTTP/1.0, chunked requests and absolute targets are refused. An `Upgrade` is not taken up,
+HTTP/1.0 (but to read: text browsers speak it), chunked requests and absolute targets are
+refused. An `Upgrade` is not taken up,
 as RFC 9110 §7.8 lets a server do: the request gets its HTTP/1.1 answer. Requests sent
 ahead (pipelining) wait in the socket and are answered one after the other.
 Who may connect is counted in `node.server.admission`; the calls are the application's.
@@ -42,6 +43,8 @@ HEAD_CHUNK = 8 * KIB
 """Bytes read at once while a head is awaited; more is a body or a flood."""
 _HOST = re.compile(rb"(?:[\w.~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?", re.ASCII)
 """`uri-host [":" port]` (RFC 9112 §3.2, RFC 3986 §3.2.2)."""
+OLD = (b"GET", b"HEAD")
+"""What may be asked by HTTP/1.0: nothing with a body."""
 LINGERED = 4
 """Chunks read away after a refusal, so that a small body does not reset our answer."""
 
@@ -284,7 +287,8 @@ def _refusal(request: h11.Request, fields: Fields, limits: ServerLimits) -> Resp
         names.add(name)
         if name == b"host" and not _HOST.fullmatch(value):
             return problem(400, "The Host field names no host.", "malformed")
-    if request.http_version != b"1.1":
+    read = request.http_version == b"1.0" and request.method in OLD
+    if request.http_version != b"1.1" and not read:
         return problem(505, "HTTP/1.1 is spoken here; tell your proxy so.", "http-version")
     if len(request.target) > limits.target:
         return problem(414, f"A target has at most {limits.target} bytes.", "too-large")

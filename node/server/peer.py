@@ -8,6 +8,7 @@ Spec: design section 5.
 """
 
 import logging
+import re
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -64,6 +65,7 @@ PATHS: Mapping[str, Route] = {
     "/v1/blocks": Route({"POST": BLOCKS}, answer=limits.CAR),
     "/.well-known/willcall": Route(READ),
     "/.well-known/webfinger": Route(READ, query=True),
+    "/archives/": Route(READ),
 }
 
 PREFIXES: Mapping[str, Route] = {
@@ -76,6 +78,9 @@ PREFIXES: Mapping[str, Route] = {
 }
 
 
+FILES = re.compile(r"/archives/.*(?:\.eml|\.mbox\.gz|/message/[^/]+/[^/]+)")
+"""Pages of archives that are whole messages, or many."""
+FILE = Route(READ, answer=limits.CAR)
 NO_ROUTE = Route({})
 """A path that is no call."""
 
@@ -165,6 +170,8 @@ def _route(path: str) -> tuple[str, Route]:
     exact = PATHS.get(path)
     if exact is not None:
         return path, exact
+    if FILES.fullmatch(path):
+        return "/archives/… file", FILE
     for prefix, route in PREFIXES.items():
         if path.startswith(prefix) and len(path) > len(prefix):
             return f"{prefix}…", route

@@ -50,7 +50,7 @@ REFUSED = {
     "a target without end": (b"GET /" + b"x" * 40_000, 431),
     "no host": (b"GET / HTTP/1.1\r\n\r\n", 400),
     "two hosts": (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
-    "HTTP/1.0": (b"GET / HTTP/1.0\r\nHost: a\r\n\r\n", 505),
+    "HTTP/1.0": (b"POST / HTTP/1.0\r\nHost: a\r\n\r\n", 505),
     "HTTP/2": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
     "HTTP/0.9": (b"GET /\r\n\r\n", 400),
     "TLS": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 500, 400),

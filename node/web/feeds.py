@@ -1,0 +1,81 @@
+"""Feeds of an archive: the newest messages, and older ones in documents that are full for ever."""
+
+from collections.abc import Sequence
+
+from node.archive import feed
+from node.archive.feed import Feed
+from node.encoding import names
+from node.mail.mask import masked
+from node.ports import Response
+from node.services.desk import answered, tag
+from node.web import looks
+from node.web.catalogue import Row
+from node.web.frame import MINUTE, Frame, View
+from node.web.reading import Reading
+
+FEED = 50
+"""Entries of a feed, and of each of its archived documents."""
+ATOM = "application/atom+xml; charset=utf-8"
+JSON = "application/feed+json; charset=utf-8"
+
+
+class Feeds:
+    """Answers for feeds.
+
+    Args:
+        frame: what pages share.
+        reading: opens messages.
+    """
+
+    def __init__(self, frame: Frame, reading: Reading) -> None:
+        self._frame, self._reading = frame, reading
+
+    async def current(self, view: View) -> Response:
+        """The feed that is subscribed to, as Atom or as JSON Feed."""
+        kind = ATOM if view.path == "feed.atom" else JSON
+        return await self._frame.kept(view, kind, self._current)
+
+    async def _current(self, view: View) -> bytes:
+        rows = await view.catalogue.newest(FEED)
+        full = (rows[0].id if rows else 0) // FEED
+        if view.path == "feed.json":
+            return feed.json_feed(await self._document(view, rows))
+        return feed.atom(await self._document(view, rows, before=full))
+
+    async def archived(self, view: View, number: int) -> Response | None:
+        """A document that is full (RFC 5005 §4), from 1; None: it is not full yet."""
+        rows = await view.catalogue.span((number - 1) * FEED + 1, 2 * FEED)
+        if len(rows) < FEED:
+            return None
+        after = number + 1 if len(rows) == 2 * FEED else 0
+        made = await self._document(view, rows[:FEED][::-1], before=number - 1, after=after)
+        page = feed.atom(made)
+        return answered(view.request, page, ATOM, MINUTE, tag(page), self._frame.looks.own)
+
+    async def _document(
+        self, view: View, rows: Sequence[Row], before: int = 0, after: int = 0
+    ) -> Feed:
+        url = self._frame.url(view.row)
+        return Feed(
+            id=f"{names.did(view.row.publisher)}#{view.row.name}",
+            title=view.row.name,
+            home=url,
+            url=url + view.path,
+            current=None if view.path.startswith("feed.") else f"{url}feed.atom",
+            before=f"{url}feed/{before}.atom" if before else None,
+            after=f"{url}feed/{after}.atom" if after else None,
+            items=[await self._entry(view, url, row) for row in rows if not row.removed],
+        )
+
+    async def _entry(self, view: View, url: str, row: Row) -> feed.Item:
+        item = self._frame.item(view.row, row.message)
+        shown = None if item is None else await self._reading.page(item)
+        it = looks.shown(row)
+        return feed.Item(
+            id=f"ipfs://{it['cid']}",
+            url=f"{url}message/{it['cid']}.html",
+            title=it["subject"],
+            author=it["sender"],
+            date=row.date,
+            text="" if shown is None else masked(shown.text),
+        )

@@ -1,0 +1,116 @@
+"""What pages of archives share: the request, the archive, tags, what is kept as it was made."""
+
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from node.archive import place
+from node.encoding import cid as cids
+from node.encoding.cid import Cid
+from node.errors import Malformed
+from node.machines.rows import Archive, Item, Log
+from node.ports import Request, Response, Tables
+from node.services import library
+from node.services.core import Core
+from node.services.desk import answered, tag
+from node.web.catalogue import Catalogue, Row
+from node.web.looks import HTML, Looks
+
+MINUTE = "public, max-age=60"
+WEEK = "public, max-age=604800"
+KEPT = 64
+"""Pages that are kept as they were made: feeds are asked for by many."""
+KEPT_SIZE = 256 * 1024
+"""Bytes of a page that is kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """One request for a page of an archive.
+
+    Attributes:
+        behind: entries that the catalogue has not seen yet.
+        path: below the archive's own.
+    """
+
+    request: Request
+    row: Archive
+    log: Log
+    catalogue: Catalogue
+    behind: int
+    path: str
+    query: str
+
+    @property
+    def state(self) -> str:
+        """Changes when the log grows, or a body comes."""
+        return f"{self.log.note!r} {self.row.epoch} {self.row.verified} {self.behind}"
+
+
+class Frame:
+    """Makes answers. Kept are pages whose tag follows from the head of the log."""
+
+    def __init__(self, core: Core) -> None:
+        self.core, self.looks = core, Looks()
+        self._kept: OrderedDict[str, bytes] = OrderedDict()
+
+    async def kept(
+        self, view: View, kind: str, make: Callable[[View], Awaitable[bytes]]
+    ) -> Response:
+        """A page that is made only if it is wanted, and only once."""
+        named = f"{self.looks.version} {view.state} {view.row.name}/{view.path}"
+        etag = tag(named.encode())
+        if view.request.if_none_match == etag:
+            return answered(view.request, b"", kind, MINUTE, etag)
+        page = self._kept.get(etag)
+        if page is None:
+            page = await make(view)
+            self._keep(etag, page)
+        return answered(view.request, page, kind, MINUTE, etag, self.looks.own)
+
+    def _keep(self, etag: str, page: bytes) -> None:
+        if len(page) <= KEPT_SIZE:
+            self._kept[etag] = page
+        if len(self._kept) > KEPT:
+            self._kept.popitem(last=False)
+
+    def html(self, view: View, name: str, title: str, **values: Any) -> bytes:
+        """A page of an archive from a template."""
+        up = "../" * view.path.count("/") or "./"
+        link = place.link(self.url(view.row), view.row.publisher)
+        archive = {"name": view.row.name, "link": link}
+        return self.looks.page(name, title=title, archive=archive, up=up, **values)
+
+    def answer(self, view: View, page: bytes) -> Response:
+        """A page that was made already."""
+        return answered(view.request, page, HTML, MINUTE, tag(page), self.looks.own)
+
+    def url(self, row: Archive) -> str:
+        """Where an archive is served here."""
+        return place.Place(origin=self.core.config.origin, root="", name=row.name).url
+
+    def item(self, row: Archive, message: Cid) -> Item | None:
+        """The stored row of a message."""
+        return self.core.db.read(lambda tx: tx.items.get(message, row.id))
+
+
+async def found(view: View, name: str) -> Row | None:
+    """A message by its printed CID."""
+    try:
+        return await view.catalogue.message(cids.parse(name))
+    except Malformed:
+        return None
+
+
+def served(tx: Tables, name: str) -> tuple[Archive, Log] | None:
+    """The archive that is served under a name, and its newest log."""
+    row = library.public(tx, name)
+    log = None if row is None else tx.logs.get(row.id, row.epoch)
+    return None if row is None or log is None or not log.note else (row, log)
+
+
+def all_served(tx: Tables) -> list[tuple[Archive, Log]]:
+    """All archives that are served here, by name."""
+    each = [served(tx, row.name) for row in tx.archives.scan() if row.public]
+    return sorted((one for one in each if one is not None), key=lambda one: one[0].name)

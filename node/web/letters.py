@@ -1,0 +1,133 @@
+"""Pages of one message: text, HTML made safe, bytes, what is attached; and mail as mbox."""
+
+import gzip
+import re
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import quote
+
+from markupsafe import Markup
+
+from node import limits
+from node.encoding import cid as cids
+from node.errors import Absent
+from node.machines.rows import Item
+from node.mail import mbox
+from node.mail.mask import masked
+from node.ports import Response, Shown
+from node.services.desk import answered, tag
+from node.web import looks, sanitise
+from node.web.catalogue import Row
+from node.web.frame import MINUTE, WEEK, Frame, View, found
+from node.web.looks import HTML
+from node.web.reading import Reading
+
+THREAD = 500
+"""Messages of a conversation that are listed."""
+WHOLE = limits.CAR
+"""Bytes of mail that are put into one answer: it is made in memory, as a pickup's is."""
+
+
+class Letters:
+    """Answers for messages.
+
+    Args:
+        frame: what pages share.
+        reading: opens messages.
+    """
+
+    def __init__(self, frame: Frame, reading: Reading) -> None:
+        self._frame, self._reading = frame, reading
+
+    async def message(self, view: View, name: str, kind: str) -> Response | None:
+        """A message as a page, `eml` or `body.html`; None: it is not in the archive."""
+        row = await found(view, name)
+        item = None if row is None else self._frame.item(view.row, row.message)
+        if row is None or item is None:
+            return None
+        if kind == "eml":
+            return await self._eml(view, item)
+        if kind == "body.html":
+            return await self._body(view, row, item)
+        shown = None if row.removed else await self._reading.page(item)
+        thread = await view.catalogue.thread(row.message, THREAD)
+        it = looks.shown(row)
+        page = self._frame.html(
+            view,
+            "message",
+            it["subject"],
+            it=it,
+            rows=looks.tree(thread),
+            **_inside(row, item, shown),
+        )
+        return self._frame.answer(view, page)
+
+    async def _eml(self, view: View, item: Item) -> Response:
+        data = await self._reading.whole(item, WHOLE)
+        name = saved_as(f"{cids.show(item.message)[-8:]}.eml")
+        return answered(view.request, data, "message/rfc822", WEEK, tag(data), (name,))
+
+    async def _body(self, view: View, row: Row, item: Item) -> Response | None:
+        markup = None if row.removed else await self._reading.html(item)
+        if markup is None:
+            return None
+        it, cleaned = looks.shown(row), Markup(sanitise.clean(masked(markup)))
+        page = self._frame.html(view, "body", it["subject"], it=it, cleaned=cleaned)
+        return answered(view.request, page, HTML, WEEK, tag(page), self._frame.looks.sandboxed)
+
+    async def file(self, view: View, name: str, number: int) -> Response | None:
+        """What is attached, by its place from 1; never as the type that it claims to be."""
+        row = await found(view, name)
+        item = None if row is None else self._frame.item(view.row, row.message)
+        file = None if item is None else await self._reading.file(item, number - 1, WHOLE)
+        if file is None:
+            return None
+        kind, name_ = "application/octet-stream", saved_as(file.name)
+        return answered(view.request, file.data, kind, WEEK, tag(file.data), (name_,))
+
+    async def mbox(self, view: View, rows: Sequence[Row], name: str) -> Response | None:
+        """These messages as one compressed mboxrd file, the bytes of each as they came.
+
+        Raises:
+            Absent: they are too much for one answer.
+        """
+        if not rows:
+            return None
+        if sum(row.size for row in rows) > WHOLE:
+            raise Absent("this is too much for one file", next="take the messages one by one")
+        made: list[bytes] = []
+        for row in rows:
+            item = self._frame.item(view.row, row.message)
+            if item is not None and item.state == "here":
+                made += mbox.write(row.date, [await self._reading.whole(item, WHOLE)])
+        data = gzip.compress(b"".join(made), mtime=0)
+        saved = saved_as(f"{view.row.name}-{name}.mbox.gz")
+        return answered(view.request, data, "application/gzip", MINUTE, tag(data), (saved,))
+
+
+def _inside(row: Row, item: Item, shown: Shown | None) -> dict[str, Any]:
+    """What a page says of a message's inside."""
+    if shown is None:
+        why = "" if row.removed else "Its bytes are not here, or can't be taken apart."
+        return {"why": why, "headers": [], "marks": [], "text": "", "files": [], "html": False}
+    cid = cids.show(row.message)
+    files = []
+    for number, each in enumerate(shown.files, 1):
+        url = f"{cid}/{number}-{quote(each.name, safe='')}" if item.size <= WHOLE else ""
+        size = "" if each.size is None else f"{each.size:,} bytes"
+        files.append((url, each.name, each.type, size))
+    return {
+        "why": "",
+        "headers": [(name, masked(value)) for name, value in shown.headers.items() if value],
+        "marks": shown.marks,
+        "text": masked(shown.text),
+        "files": files,
+        "html": shown.html,
+    }
+
+
+def saved_as(name: str) -> tuple[str, str]:
+    """A header that makes a browser save what it gets (RFC 6266, RFC 8187)."""
+    plain = re.sub(r"[^A-Za-z0-9._-]", "_", name)
+    encoded = quote(name, safe="")
+    return "Content-Disposition", f"attachment; filename=\"{plain}\"; filename*=UTF-8''{encoded}"

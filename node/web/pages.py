@@ -1,0 +1,218 @@
+"""Archives for people and feed readers: `/archives/…`, all but the log itself.
+
+    /archives/                     the archives of this node      archives.opml
+    /archives/NAME/                newest conversations, months   feed.atom  feed.json  search?q=
+    …/YYYY-MM.html                 a month (.pN.html: its next pages; .mbox.gz: its mail)
+    …/thread/CID.html              a conversation (.mbox.gz)
+    …/message/CID.html             a message (.eml .body.html; CID/N-name: what is attached)
+    …/id/MESSAGE-ID                to the message, or the few that are called so
+    …/feed/N.atom                  the N-th fifty of the archive (RFC 5005)
+
+Every address is a file's name, so an export looks the same. Tags come from the head of the log
+wherever they can: who has a page already costs no work. No script anywhere.
+"""
+
+import re
+from math import ceil
+from typing import Any
+from urllib.parse import parse_qs, quote, unquote
+
+from node.archive import feed
+from node.encoding import cid as cids
+from node.encoding import origin
+from node.errors import Absent
+from node.ports import Request, Response
+from node.services.core import Core
+from node.services.desk import answered, tag
+from node.web import looks
+from node.web.catalogue import Row, words_of
+from node.web.feeds import Feeds
+from node.web.frame import MINUTE, Frame, View, all_served, found, served
+from node.web.letters import THREAD, Letters
+from node.web.looks import HTML
+from node.web.reading import Reading
+from node.web.shelf import Catalogues
+
+NEWEST = 100
+"""Messages that the first page looks at."""
+MONTH = 200
+"""Messages on a page of a month."""
+FOUND = 100
+"""Messages that a search shows."""
+QUESTION = 200
+"""Characters of a search that are looked at."""
+_PATHS = re.compile(
+    r"(?P<index>)"
+    r"|(?P<feed>feed\.(?:atom|json))|feed/(?P<page>[1-9][0-9]{0,8})\.atom"
+    r"|(?P<search>search)"
+    r"|(?P<month>[0-9]{4}-[0-9]{2}|undated)(?:\.p(?P<part>[2-9]|[1-9][0-9]{1,4}))?\.html"
+    r"|(?P<mbox>[0-9]{4}-[0-9]{2}|undated)\.mbox\.gz"
+    r"|thread/(?P<thread>b[a-z2-7]+)\.(?P<form>html|mbox\.gz)"
+    r"|message/(?P<message>b[a-z2-7]+)\.(?P<kind>html|eml|body\.html)"
+    r"|message/(?P<with>b[a-z2-7]+)/(?P<file>[1-9][0-9]{0,2})-[^/]*"
+    r"|id/(?P<identity>[^/]+)"
+)
+
+
+class Site:
+    """`services.desk.Pages`.
+
+    Args:
+        core: the ports.
+        catalogues: of the archives.
+        reading: opens messages.
+    """
+
+    def __init__(self, core: Core, catalogues: Catalogues, reading: Reading) -> None:
+        self._core, self._catalogues = core, catalogues
+        self._frame = Frame(core)
+        self._feeds = Feeds(self._frame, reading)
+        self._letters = Letters(self._frame, reading)
+
+    async def __call__(self, request: Request, path: str) -> Response | None:
+        """The page at a path below `/archives/`; None: there is no such page."""
+        if path in ("", "archives.opml"):
+            return self._all(request, path)
+        name, slash, rest = path.partition("/")
+        here = self._core.db.read(lambda tx: served(tx, name))
+        if here is None:
+            return None
+        if not slash:
+            return Response(status=301, headers=(("Location", f"{quote(name)}/"),))
+        parts = _PATHS.fullmatch(rest)
+        if parts is None:
+            return None
+        catalogue, behind = await self._catalogues.current(here[0])
+        view = View(
+            request=request,
+            row=here[0],
+            log=here[1],
+            catalogue=catalogue,
+            behind=behind,
+            path=rest,
+            query=request.path.partition("?")[2],
+        )
+        given = {name: part for name, part in parts.groupdict().items() if part is not None}
+        return await self._page(view, given)
+
+    async def _page(self, view: View, given: dict[str, str]) -> Response | None:
+        match given:
+            case {"feed": _}:
+                return await self._feeds.current(view)
+            case {"page": number}:
+                return await self._feeds.archived(view, int(number))
+            case {"search": _}:
+                return await self._search(view)
+            case {"month": month}:
+                part = int(given.get("part", 1))
+                return await self._frame.kept(view, HTML, lambda v: self._month(v, month, part))
+            case {"mbox": month}:
+                total = dict(await view.catalogue.months()).get(month, 0)
+                rows = await view.catalogue.month(month, 0, total)
+                return await self._letters.mbox(view, rows, month)
+            case {"thread": name, "form": form}:
+                return await self._thread(view, name, form)
+            case {"message": name, "kind": kind}:
+                return await self._letters.message(view, name, kind)
+            case {"with": name, "file": number}:
+                return await self._letters.file(view, name, int(number))
+            case {"identity": identity}:
+                return await self._called(view, unquote(identity).strip("<>"))
+            case _:
+                return await self._frame.kept(view, HTML, self._index)
+
+    def _all(self, request: Request, path: str) -> Response:
+        rows = self._core.db.read(all_served)
+        if path:
+            title = f"Archives of {origin.split(self._core.config.origin)[0]}"
+            urls = [(row.name, self._frame.url(row)) for row, _ in rows]
+            page = feed.opml(title, [(name, f"{url}feed.atom", url) for name, url in urls])
+            return answered(request, page, "text/x-opml; charset=utf-8", MINUTE, tag(page))
+        listed = [{"name": row.name, "size": log.size} for row, log in rows]
+        page = self._frame.looks.page("list", title="Archives of this node", rows=listed)
+        return answered(request, page, HTML, MINUTE, tag(page), self._frame.looks.own)
+
+    async def _index(self, view: View) -> bytes:
+        return self._frame.html(
+            view,
+            "archive",
+            view.row.name,
+            rows=_conversations(await view.catalogue.newest(NEWEST)),
+            months=await view.catalogue.months(),
+            count=view.log.size,
+            behind=view.behind,
+        )
+
+    async def _month(self, view: View, month: str, part: int) -> bytes:
+        months = dict(await view.catalogue.months())
+        rows = await view.catalogue.month(month, (part - 1) * MONTH, MONTH)
+        if not rows:
+            raise Absent(f"there is no mail of {month} on this page", reason="no-such-page")
+        pages = ceil(months[month] / MONTH)
+        return self._frame.html(
+            view,
+            "month",
+            f"{view.row.name}: {month}",
+            month=month,
+            page=part,
+            pages=pages,
+            total=months[month],
+            rows=looks.tree(rows),
+            beside=_beside(list(months), month, part, pages),
+        )
+
+    async def _thread(self, view: View, name: str, form: str) -> Response | None:
+        row = await found(view, name)
+        if row is None:
+            return None
+        rows = await view.catalogue.thread(row.message, THREAD + 1)
+        if form == "mbox.gz":
+            return await self._letters.mbox(view, rows, cids.show(rows[0].message)[-8:])
+        subject = looks.shown(rows[0])["subject"]
+        listed, cut = looks.tree(rows[:THREAD]), len(rows) > THREAD
+        return self._frame.answer(
+            view, self._frame.html(view, "thread", subject, rows=listed, cut=cut)
+        )
+
+    async def _search(self, view: View) -> Response:
+        q = parse_qs(view.query).get("q", [""])[0][:QUESTION]
+        words = words_of(q)
+        behind = await self._catalogues.searched(view.row, view.catalogue) if words else 0
+        rows = [looks.shown(row) for row in await view.catalogue.find(words, FOUND)]
+        title = f"Find in {view.row.name}"
+        return self._frame.answer(
+            view,
+            self._frame.html(view, "search", title, q=q, behind=behind, rows=rows, most=FOUND),
+        )
+
+    async def _called(self, view: View, identity: str) -> Response | None:
+        rows = await view.catalogue.called(identity, FOUND)
+        if len(rows) == 1:
+            where = f"../message/{cids.show(rows[0].message)}.html"
+            return Response(status=302, headers=(("Location", where),))
+        listed = [looks.shown(row) for row in rows]
+        page = self._frame.html(view, "called", "Several messages", rows=listed)
+        return self._frame.answer(view, page) if rows else None
+
+
+def _conversations(rows: list[Row]) -> list[dict[str, Any]]:
+    """The newest message of each conversation, and how many of it are among the newest."""
+    order: dict[int, list[Row]] = {}
+    for row in rows:
+        order.setdefault(row.root, []).append(row)
+    return [{**looks.shown(each[0]), "count": len(each)} for each in order.values()]
+
+
+def _beside(months: list[str], month: str, part: int, pages: int) -> list[tuple[str, str]]:
+    """Where to go on from a page of a month: its other pages, and the months beside it."""
+    made = []
+    if part > 1:
+        made.append((f"{month}.html" if part == 2 else f"{month}.p{part - 1}.html", "page before"))
+    if part < pages:
+        made.append((f"{month}.p{part + 1}.html", "next page"))
+    at = months.index(month)
+    if at + 1 < len(months):
+        made.append((f"{months[at + 1]}.html", months[at + 1]))
+    if at > 0:
+        made.append((f"{months[at - 1]}.html", months[at - 1]))
+    return made

@@ -1,0 +1,57 @@
+"""Messages of archives, taken apart for pages: one after another, in a child that may be killed."""
+
+import trio
+
+from node.errors import Absent
+from node.machines.rows import Item
+from node.mail.display import SHOWN
+from node.ports import File, Reader, Shown
+from node.services.library import Library
+from node.web.shelf import beginning
+
+
+class Reading:
+    """Opens messages.
+
+    Args:
+        library: where they are.
+        reader: what takes them apart.
+    """
+
+    def __init__(self, library: Library, reader: Reader) -> None:
+        self._library, self._reader, self._lock = library, reader, trio.Lock()
+
+    async def page(self, item: Item) -> Shown | None:
+        """How a message looks; None where its bytes are not here, or it can't be taken apart."""
+        content = await beginning(self._library, item, SHOWN)
+        async with self._lock:
+            return await self._reader.page(content) if content else None
+
+    async def html(self, item: Item) -> str | None:
+        """Its markup, hostile as it came."""
+        content = await beginning(self._library, item, SHOWN)
+        async with self._lock:
+            return await self._reader.html(content)
+
+    async def file(self, item: Item, number: int, most: int) -> File | None:
+        """An attachment by its place. Raises Absent as `whole`."""
+        content = await self.whole(item, most)
+        async with self._lock:
+            return await self._reader.file(content, number)
+
+    async def whole(self, item: Item, most: int) -> bytes:
+        """All its bytes.
+
+        Raises:
+            Absent: they are not here, or more than `most`.
+        """
+        if item.size > most:
+            raise Absent(
+                f"this message has {item.size:,} bytes: too much for one answer",
+                next="take its blocks from /ipfs/",
+            )
+        return b"".join([piece async for piece in self._library.content(item)])
+
+    async def close(self) -> None:
+        """Ends the child."""
+        await self._reader.close()
