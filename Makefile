@@ -5,6 +5,7 @@
 # make format  what check would complain about, where a program can mend it
 # make sim     a month of virtual time, told as a story; SEED=7 for another one
 # make soak    fresh seeds and planted faults until Ctrl-C, with catch rates
+# make soak-crash  kills, power cuts, failing calls and damage at full size: hours
 # make fuzz    coverage-guided fuzzing of every decoder; TARGET=mail SECONDS=600
 # make flood   a thousand bots against one node, goals beside figures; ARGS="100 100" is quick
 # make bench   how fast, on this machine
@@ -24,10 +25,7 @@ else
 READY := --prefer-binary
 endif
 
-.PHONY: setup try test check format bench sim fuzz man lock clean
-.PHONY: setup try test check format bench sim man lock clean
-.PHONY: setup try test check format bench flood sim lock clean
-.PHONY: soak soak-crash
+.PHONY: setup try test check format sim soak soak-crash fuzz flood bench man lock clean
 .DEFAULT_GOAL := setup
 
 setup: $(VENV)/.runtime
