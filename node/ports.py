@@ -7,6 +7,7 @@ implementation and passes the same conformance suite as the real one.
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeVar
+from urllib.parse import parse_qs
 
 from node import limits
 from node.encoding.cid import Cid
@@ -185,6 +186,12 @@ class Request:
     """Anybody may answer, over TLS too: the answer proves itself, held against `Response.pin`."""
     room: ByteCount = limits.CAR
     """How large the answer to a request for many blocks may be; one block is always given."""
+
+    @property
+    def car(self) -> bool:
+        """Whether a block and all under it are asked for: by `format`, else by `Accept`."""
+        asked = parse_qs(self.path.partition("?")[2]).get("format", [""])[-1]
+        return asked == "car" or (not asked and CARV1 in self.accept)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

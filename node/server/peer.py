@@ -52,6 +52,8 @@ class Route:
     answer: ByteCount = NOTHING
     """The largest answer, or what is set aside for one until its size is known, where that is more
     than memory takes no notice of."""
+    car: ByteCount = NOTHING
+    """The same where a CAR is asked for, if the path has one."""
 
 
 READ = {"GET": NOTHING, "HEAD": NOTHING}
@@ -74,9 +76,8 @@ PREFIXES: Mapping[str, Route] = {
     "/v1/records/": Route({**READ, "PUT": limits.RECORD}),
     "/i/": Route(READ, query=True),
     "/archives/": Route(READ, query=True, answer=limits.BLOCK),
-    "/ipfs/": Route(READ, query=True, answer=limits.BLOCK),
+    "/ipfs/": Route(READ, query=True, answer=limits.BLOCK, car=limits.CAR),
 }
-
 
 FILES = re.compile(r"/archives/.*(?:\.eml|\.mbox\.gz|/message/[^/]+/[^/]+)")
 """Pages of archives that are whole messages, or many."""
@@ -139,8 +140,9 @@ class PeerFace:
         where = source(scope, self._proxies)
         if not route.answer:
             return await self._app.answer(request, where)
-        share = until_sent.enter_context(self._outgoing.share(where, route.answer))
-        if share.room < route.answer:
+        most = route.car if route.car and request.car else route.answer
+        share = until_sent.enter_context(self._outgoing.share(where, most))
+        if share.room < most:
             request = replace(request, room=share.room)
         answer = await self._app.answer(request, where)
         share.shrink(len(answer.body))

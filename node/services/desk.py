@@ -10,15 +10,15 @@ finds nothing new reads nothing from the disk; it can't tell what a power cut wo
 Spec: 12.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from urllib.parse import parse_qs
 
+from node import limits
 from node.archive import append, tile
 from node.encoding import car, cid
 from node.encoding.cid import Cid
-from node.errors import Absent, Gone, Malformed
+from node.errors import Absent, Gone, Malformed, RateLimited
 from node.machines.rows import Log
 from node.objects import message
 from node.ports import CARV1, DAG_CBOR, RAW, Request, Response, Tables
@@ -116,7 +116,9 @@ class Desk:
         """A block under `/ipfs/`: raw unless a CAR is asked for.
 
         Raises:
-            Gone: its message was removed; Absent: there is no such block for everybody.
+            Gone: its message was removed.
+            Absent: there is no such block for everybody, or it is too much for one CAR.
+            RateLimited: there is no room for that CAR now.
         """
         path, _, query = request.path.partition("?")
         try:
@@ -128,7 +130,7 @@ class Desk:
         )
         if not found:
             raise Gone("this message was removed") if gone else Absent("there is no such block")
-        if _wants_car(request, query):
+        if request.car:
             return await self._car(request, name, query)
         headers = (("X-Ipfs-Path", f"/ipfs/{cid.show(name)}"),)
         kept = f'"{cid.show(name)}"'
@@ -144,19 +146,29 @@ class Desk:
         root = await self._library.block(name)
         blocks = [(name, root)]
         whole = "dag-scope=block" not in query and cid.is_object(name)
-        for part in message.KIND.decode(root).claim.parts if whole else ():
+        parts = message.KIND.decode(root).claim.parts if whole else ()
+        _check_room(request, [len(root), *(part.size for part in parts)])
+        for part in parts:
             blocks.append((part.cid, await self._library.block(part.cid)))
         return answered(request, _rooted(blocks), f"{CARV1}; version=1", _WEEK, kept)
+
+
+def _check_room(request: Request, sizes: Sequence[int]) -> None:
+    """Before anything is read: an answer lies in memory whole. One block is always given."""
+    size = car.HEADER + car.ROOT + sum(car.FRAME + size for size in sizes)
+    if size <= request.room or len(sizes) == 1:
+        return
+    if size <= limits.CAR:
+        raise RateLimited("too many answers are under way: try again later")
+    raise Absent(
+        f"all blocks of this message are {size:,} bytes: take them one by one",
+        reason="too-large",
+    )
 
 
 def _rooted(blocks: list[tuple[Cid, bytes]]) -> bytes:
     """A CAR with one root, the block that was asked for, as the trustless gateway has it."""
     return car.write(blocks[:1], blocks[1:])
-
-
-def _wants_car(request: Request, query: str) -> bool:
-    asked = parse_qs(query).get("format", [""])[-1]
-    return asked == "car" or (not asked and CARV1 in request.accept)
 
 
 def _load(tx: Tables, name: str, epoch: str) -> Head:

@@ -105,3 +105,21 @@ async def test_what_anybody_may_read_is_counted_as_well() -> None:
             assert await line.receive_some(12) == b"HTTP/1.1 " + status
         for line in lines:
             await line.aclose()
+
+
+async def test_a_car_of_a_message_is_given_room_before_it_is_read() -> None:
+    store = Store()
+    async with running(PeerFace(store)) as port:
+        for query in (b"", b"?format=raw", b"?format=car"):
+            line = await dial(port)
+            await line.send_all(b"GET /ipfs/x" + query + b" HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert await line.receive_some(12) == b"HTTP/1.1 200"
+            await line.aclose()
+        held = [await dial(port) for _ in range(3)]
+        for line, status in zip(held, (b"200", b"200", b"429"), strict=True):
+            await line.send_all(
+                b"GET /ipfs/x HTTP/1.1\r\nHost: a\r\nAccept: application/vnd.ipld.car\r\n\r\n"
+            )
+            assert await line.receive_some(12) == b"HTTP/1.1 " + status
+        for line in held:
+            await line.aclose()

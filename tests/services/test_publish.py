@@ -8,6 +8,7 @@ from node.crypto.note import parse_verifier
 from node.encoding import car
 from node.encoding import cid as cids
 from node.errors import Absent, Conflict, Malformed, NoContact, StoreFailed
+from node.limits import CAR
 from node.machines.rows import Item
 from node.objects import answer
 from node.objects.answer import Wanted
@@ -15,6 +16,7 @@ from node.ports import Request
 from node.services import library
 from node.services.library import Library
 from node.services.static import Static
+from node.units import ByteCount
 from tests.archive import independent
 from tests.fakes.world import Machine, world
 from tests.services.shelves import added, fetched, get, letter, log_of, published, row_of, verified
@@ -154,6 +156,26 @@ async def test_a_block_as_a_car(autojump_clock: trio.testing.MockClock) -> None:
         assert car.read(one.body) == [(item.message, raw.body)]
         assert len(whole.body) > 3 << 20
         assert await get(anna, path + "?format=raw", accept="application/vnd.ipld.car") == raw
+
+
+async def test_a_car_is_no_larger_than_an_answer_may_be(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with world() as w:
+        anna = await w.add("anna")
+        await published(anna, "cats", [LARGE, LARGE + bytes(CAR - len(LARGE))])
+        middle, huge = items(anna, "cats")
+        path = f"/ipfs/{cids.show(middle.message)}"
+        car_ = Request(method="GET", path=f"{path}?format=car", room=ByteCount(2 << 20))
+        later = await anna.on.peers.answer(car_, "127.0.0.9")
+        assert later.status == 429
+        path = f"/ipfs/{cids.show(huge.message)}"
+        never = await get(anna, f"{path}?format=car")
+        assert never.status == 404
+        assert b"one by one" in never.body
+        assert (await get(anna, f"{path}?format=car&dag-scope=block")).status == 200
+        part = huge.parts[-1]
+        assert (await get(anna, f"/ipfs/{cids.show(part)}?format=car")).status == 200
 
 
 async def test_removal(autojump_clock: trio.testing.MockClock) -> None:
