@@ -10,6 +10,7 @@ a key or CID), never a body, a subject, a key or a token; bytes are not printed 
 
 import json
 import logging
+import math
 import os
 import sys
 from collections.abc import Mapping
@@ -21,6 +22,10 @@ from node.config import Log
 LOGGER = "willcall"
 NOISY = ("httpx", "httpcore")
 """Libraries that tell every request, with its whole address."""
+FLOODING = "trio.serve_listeners"
+"""What tells, with a trace, of each connection that could not be accepted."""
+SELDOM = 60
+"""Seconds between two such lines: enough to be found, too little to fill a disk."""
 PRIORITIES = {
     logging.DEBUG: 7,
     logging.INFO: 6,
@@ -58,8 +63,32 @@ def open_log(chosen: Log, *, verbose: bool = False, stream: TextIO | None = None
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(min(level, logging.INFO) if verbose else level)
+    logging.getLogger(FLOODING).filters[:] = [Seldom()]
     for noisy in NOISY:
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+class Seldom(logging.Filter):
+    """Lets one line a minute through, without its trace, and says how many were left out.
+
+    A node that has no descriptors left fails to accept ten times a second, and a log of that would
+    fill the disk while it lasts.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last, self._left = -math.inf, 0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line is written."""
+        # A clock that was set back must not silence the log.
+        if abs(record.created - self._last) < SELDOM:
+            self._left += 1
+            return False
+        record.exc_info = None
+        record.facts = {"left_out": self._left or None}
+        self._last, self._left = record.created, 0
+        return True
 
 
 def _is_journal(stream: TextIO) -> bool:

@@ -1,5 +1,6 @@
 """Log lines: one an event, whatever the facts are."""
 
+import errno
 import io
 import json
 import logging
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import trio
 
 from node import journal
 from node.config import Log
@@ -21,6 +23,7 @@ def _as_it_was() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
     yield
+    logging.getLogger(journal.FLOODING).filters.clear()
     root.handlers[:] = handlers
     root.setLevel(level)
 
@@ -123,6 +126,45 @@ def test_levels(log: Log, verbose: bool, expected: list[str]) -> None:
     journal.warn("w")
     logging.getLogger("httpx").info("GET https://secret")
     assert [text.split()[2] for text in out.getvalue().splitlines()] == expected
+
+
+class Exhausted(trio.abc.Listener[trio.abc.Stream]):
+    """Fails as a process does that has no descriptors left."""
+
+    def __init__(self) -> None:
+        self.tries = 0
+
+    async def accept(self) -> trio.abc.Stream:
+        self.tries += 1
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    async def aclose(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+
+async def test_connections_that_cannot_be_accepted_do_not_fill_the_log(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    out, listener = io.StringIO(), Exhausted()
+    journal.open_log(Log(), stream=out)
+    with trio.move_on_after(10):
+        await trio.serve_listeners(trio.aclose_forcefully, [listener])
+    assert listener.tries > 50
+    (said,) = out.getvalue().splitlines()
+    assert "EMFILE" in said
+    assert "trace" not in said
+
+
+def test_what_is_told_seldom_says_how_much_was_left_out() -> None:
+    out = io.StringIO()
+    journal.open_log(Log(), stream=out)
+    logger = logging.getLogger(journal.FLOODING)
+    for created in (1_000, 1_001, 1_059, 1_060, 1_130, 40, 41, 100):
+        record = logging.LogRecord("x", logging.ERROR, "", 1, "full", None, None)
+        record.created = created
+        logger.handle(record)
+    said = [text.partition(" error ")[2] for text in out.getvalue().splitlines()]
+    assert said == ["full", "full left_out=2", "full", "full", "full left_out=1"]
 
 
 def test_opening_it_again_does_not_say_things_twice() -> None:

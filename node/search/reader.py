@@ -12,9 +12,12 @@ import trio
 
 from node.errors import StoreFailed
 from node.ports import File, Listed, Shown, Words
+from node.units import KIB
 
 SECONDS = 5.0
 """For one message; the slowest hostile one known takes half a second."""
+PIECE = 64 * KIB
+"""A pipe holds no more; adding pieces to `bytes` would copy an attachment for each."""
 CHILD = Path(__file__).with_name("child.py")
 
 
@@ -73,7 +76,7 @@ class ChildReader:
                 stderr=subprocess.DEVNULL,
             )
         except OSError as error:
-            raise StoreFailed(f"mail can't be read for the search: {error.strerror}") from error
+            raise StoreFailed(f"mail can't be taken apart: {error.strerror}") from error
         return self._child
 
     async def close(self) -> None:
@@ -98,10 +101,10 @@ async def _exchanged(child: trio.Process, what: bytes, number: int, content: byt
 
 async def _exactly(child: trio.Process, size: int) -> bytes:
     assert child.stdout is not None
-    data = b""
+    data = bytearray()
     while len(data) < size:
-        piece = await child.stdout.receive_some(size - len(data))
+        piece = await child.stdout.receive_some(min(size - len(data), PIECE))
         if not piece:
             raise EOFError
         data += piece
-    return data
+    return bytes(data)
