@@ -46,7 +46,7 @@ from node.services import views
 from node.services.awaken import Awakened, awaken
 from node.store import migrate
 from node.store.backup import Found, Inspection, write
-from node.store.files import BlockFiles
+from node.store.files import BlockFiles, sync
 from node.store.leveldb import FULL, LevelDbKv
 from node.store.lock import HomeLock
 from node.system import SystemClock, SystemThreads
@@ -226,19 +226,11 @@ def _is_empty(folder: Path) -> bool:
 def _settle(place: Path, folder: Path) -> None:
     """The last step: from here on there is a home."""
     try:
-        _sync(place)
+        sync(place)
         place.rename(folder)
-        _sync(folder.parent)
+        sync(folder.parent)
     except OSError as error:
         raise StoreFailed(f"{folder} can't be made: {error.strerror}") from error
-
-
-def _sync(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 # --- building -----------------------------------------------------------------------------
