@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import typer
 
 from cli import phrase, render
-from cli.exporting import new_file
+from cli.exporting import check_new, new_file
 from cli.local import home_of
 from cli.state import STATE
 from node.errors import Absent, NotRunning, Unreachable, Usage, WillcallError
@@ -48,6 +48,7 @@ def backup(
 
 
 def _make(path: str) -> None:
+    check_new(path)
     local, size = STATE.local(), 0
     # The first piece is asked for before a file is made: no node, no file.
     pieces = local.stream("backup")

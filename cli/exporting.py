@@ -189,6 +189,16 @@ def _cut(file: IO[bytes], path: str, start: int) -> None:
         file.truncate()
 
 
+def check_new(path: str) -> None:
+    """Before work is begun whose outcome goes there: a node remembers of which backup it was.
+
+    Raises:
+        Conflict: something is there already.
+    """
+    if path != "-" and (Path(path).exists() or Path(path).is_symlink()):
+        raise Conflict(f"{path} exists; nothing was changed", next="choose another name")
+
+
 @contextlib.contextmanager
 def new_file(path: str) -> Iterator[IO[bytes]]:
     """A file that is there whole, or not at all, and takes the place of none."""
@@ -198,8 +208,7 @@ def new_file(path: str) -> Iterator[IO[bytes]]:
         return
     target = Path(path)
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    if target.exists() or target.is_symlink():
-        raise Conflict(f"{path} exists; nothing was changed", next="choose another name")
+    check_new(path)
     try:
         with open(part, "xb", opener=_private) as file:
             yield file

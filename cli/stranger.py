@@ -40,10 +40,9 @@ def held() -> None:
         render.note("nothing is held")
         return
     render.table(
-        ("n", "message", "size", "origin", "domain", "since", "remarks", "received", "did"),
+        ("message", "size", "origin", "domain", "since", "remarks", "received", "did"),
         [
             (
-                str(row["n"]),
                 render.tail(row["message"]) or "(introduction)",
                 "" if row["size"] is None else render.size(row["size"]),
                 row["origin"] or "",
@@ -56,7 +55,9 @@ def held() -> None:
             for row in rows
         ],
     )
-    render.hint("willcall allow CID (this one) or DID (a contact), or willcall deny CID|DID")
+    render.hint(
+        "willcall allow MESSAGE (this one) or DID (a contact), or willcall deny MESSAGE|DID"
+    )
 
 
 def _domain(facts: dict[str, Any]) -> str:
@@ -230,7 +231,9 @@ def _recorded(line: str) -> list[Any]:
     try:
         found = json.loads(line)
     except json.JSONDecodeError as error:
-        raise Malformed(f"a line is no JSON: {error}") from error
+        raise Malformed(
+            f"a line is no JSON: {error}", next="willcall held --json > held.json makes such a file"
+        ) from error
     return found if isinstance(found, list) else [found]
 
 
@@ -238,4 +241,6 @@ def _read(path: Path) -> bytes:
     try:
         return sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
     except OSError as error:
-        raise Absent(f"{path} can't be read: {error.strerror}") from error
+        raise Absent(
+            f"{path} can't be read: {error.strerror}", next="is the name right?"
+        ) from error

@@ -38,6 +38,11 @@ def tail_of(text: str) -> bytes:
         Usage: too short, or not base32.
     """
     if len(text) < TAIL or any(char not in _ALPHABET for char in text):
+        if text.isascii() and text.isdigit():
+            raise Usage(
+                f"{text[:80]} is a number of the inbox; this takes a CID",
+                next="give its last 8 characters, as `willcall sent` shows them",
+            )
         raise Usage(
             f"{text[:80]!r} names no message",
             next="give a number from `willcall inbox`, or a CID, whole or its last 8 characters",

@@ -88,8 +88,8 @@ def parse_link(text: str) -> Link:
         raise Usage(
             "this is neither an invite link nor an address",
             reason="bad-link",
-            next="an invite looks like https://host:port/i/z6Mk…#…, an address like "
-            "did:key:z6Mk…@host:port",
+            next="is it copied whole, and in quotes? an invite looks like "
+            "https://host:port/i/z6Mk…#…, an address like did:key:z6Mk…@host:port",
         ) from error
 
 

@@ -76,7 +76,10 @@ async def make(
             found_node(tx, randomness)
         node = tx.node()
         if any(row.name == name for row in tx.owners.scan()):
-            raise Conflict(f"there is an owner {name!r} already; nothing was changed")
+            raise Conflict(
+                f"there is an owner {name!r} already; nothing was changed",
+                next="willcall owner list",
+            )
         owner = _owner(derived, name, endpoints, node.owners, now)
         here = tx.owners.get(owner.owner)
         if here is not None:
@@ -206,7 +209,10 @@ def rename(tx: Tables, owner: Owner, name: str, now: Instant) -> Owner:
     """
     other = called(tx, name)
     if other is not None and other.owner != owner.owner:
-        raise Conflict(f"there is an owner {name!r} already; nothing was changed")
+        raise Conflict(
+            f"there is an owner {name!r} already; nothing was changed",
+            next="willcall owner list",
+        )
     changed: Owner = renewed(check_current(owner), now, name=name).but(name=name)
     return changed
 
@@ -253,5 +259,7 @@ def checked_name(name: str) -> str:
     try:
         text.check_name(name)
     except Malformed as error:
-        raise Usage(f"{name[:64]!r} can't be a name: {error.text}") from error
+        raise Usage(
+            f"{name[:64]!r} can't be a name: {error.text}", next="choose another, such as ben"
+        ) from error
     return name

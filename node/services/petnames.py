@@ -119,7 +119,12 @@ def checked(name: str) -> str:
     try:
         texts.check_name(name)
     except Malformed as error:
-        raise Usage(f"{name[:64]!r} can't be a name: {error.text}") from error
+        raise Usage(
+            f"{name[:64]!r} can't be a name: {error.text}", next="choose another, such as ben"
+        ) from error
     if _is_did(name):
-        raise Usage(f"{name[:64]!r} can't be a name: it looks like a key")
+        raise Usage(
+            f"{name[:64]!r} can't be a name: it looks like a key",
+            next="choose another, such as ben",
+        )
     return name

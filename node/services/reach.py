@@ -173,5 +173,9 @@ def _body(place: Place, found: Response) -> bytes:
     if found.status == 200:
         return found.body
     if found.status == 404:
-        raise Unreachable(f"{place.origin} has no {place.base} as asked for", reason="not-here")
+        raise Unreachable(
+            f"{place.origin} has no {place.base} as asked for",
+            reason="not-here",
+            next="is the address copied whole? or ask whoever gave it to you",
+        )
     raise Unreachable(f"{place.origin} answered {found.status}", reason=f"status-{found.status}")

@@ -258,7 +258,7 @@ LEAVES = [" ".join(path) for command, path in EVERY if path and not helping.subc
 WITHOUT = {
     "init", "run", "try", "restore", "version", "help", "man", "completion", "logout", "login",
     "config show", "config check", "drafts edit", "drafts send", "drafts delete", "archive add",
-    "service install", "service remove",
+    "policy try", "service install", "service remove",
 }  # fmt: skip
 """Commands that need no running node, or look at something else first: a draft, a file, a login."""
 
