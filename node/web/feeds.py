@@ -7,10 +7,9 @@ from node.archive.feed import Feed
 from node.encoding import names
 from node.mail.mask import masked
 from node.ports import Response
-from node.services.desk import answered, tag
 from node.web import looks
 from node.web.catalogue import Row
-from node.web.frame import MINUTE, Frame, View
+from node.web.frame import Frame, View
 from node.web.reading import Reading
 
 FEED = 50
@@ -48,9 +47,13 @@ class Feeds:
         if len(rows) < FEED:
             return None
         after = number + 1 if len(rows) == 2 * FEED else 0
-        made = await self._document(view, rows[:FEED][::-1], before=number - 1, after=after)
-        page = feed.atom(made)
-        return answered(view.request, page, ATOM, MINUTE, tag(page), self._frame.looks.own)
+
+        async def make(view: View) -> bytes:
+            made = await self._document(view, rows[:FEED][::-1], before=number - 1, after=after)
+            return feed.atom(made)
+
+        # Fifty messages are taken apart for it: not again for whoever has it.
+        return await self._frame.kept(view, ATOM, make)
 
     async def _document(
         self, view: View, rows: Sequence[Row], before: int = 0, after: int = 0
