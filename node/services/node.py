@@ -96,8 +96,11 @@ class Node:
                     meet.tell_record(tx, moved, now)
                 _poll_contacts(tx, row, now)
             for slot in list(tx.held.scan()):
-                if not slot.shown and may_call(slot, self.core.config.origin):
-                    tx.held.put(slot.but(call_at=now))  # it was held by an earlier release
+                if not slot.network and not slot.shown:
+                    # The first release showed it at once: it is not hidden again.
+                    tx.held.put(slot.but(shown=slot.received))
+                elif not slot.shown and may_call(slot, self.core.config.origin):
+                    tx.held.put(slot.but(call_at=now))
 
         await self.core.db.transact(work)
         await self.publisher.say_where()

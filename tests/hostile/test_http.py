@@ -108,8 +108,14 @@ WELL: Case = {"method": "GET", "target": "/.well-known/willcall", "fields": {}}
 # --- nothing changed --------------------------------------------------------------------
 
 
-async def called(machine: Machine, case: Case) -> tuple[int, str | None]:
-    """Status and reason word of a call, without sockets in between."""
+async def called(machine: Machine, case: Case, network: int = 0) -> tuple[int, str | None]:
+    """Status and reason word of a call, without sockets in between.
+
+    Args:
+        machine: who is called.
+        case: with what.
+        network: from which; one that had its share is not listened to.
+    """
     body = hexed(case.get("body", ""))
     fields = case.get("fields", {"Content-Type": DAG_CBOR})
     path, _, query = case["target"].partition("?")
@@ -124,7 +130,7 @@ async def called(machine: Machine, case: Case) -> tuple[int, str | None]:
             for name, value in pairs
             if value is not None
         ],
-        "client": ("127.0.9.9", 4711),
+        "client": (f"127.{network >> 8}.{network & 255}.9", 4711),
     }
     made: list[Message] = []
 
@@ -171,7 +177,7 @@ async def test_refused_objects_change_nothing(autojump_clock: object) -> None:
                 continue
             body = form.raw(each["bytes"]).hex()
             case: Case = {"method": "POST", "target": target, "body": body}
-            status, reason = await called(anna, case)
+            status, reason = await called(anna, case, count)
             count += 1
             # What belongs to nothing here is answered before its signature is looked at (07.3).
             if each["reason"] == "forged" and status == 200:

@@ -63,11 +63,10 @@ def test_only_what_belongs_into_it(wheel: Path) -> None:
         names = archive.namelist()
     tops = {PurePosixPath(name).parts[0] for name in names}
     assert tops == {"node", "cli", "bootstrap", f"willcall-{version('willcall')}.dist-info"}
-    kinds = {PurePosixPath(name).suffix for name in names if "dist-info" not in name}
-    assert kinds == {".py", ".txt"}
-    assert [name for name in names if name.endswith(".txt") and "dist-info" not in name] == [
-        "bootstrap/seeds.txt"
-    ]
+    data = {name for name in names if "dist-info" not in name and not name.endswith(".py")}
+    pages = {name for name in data if name.startswith("node/web/templates/")}
+    assert {PurePosixPath(name).suffix for name in pages} == {".css", ".html"}
+    assert data - pages == {"bootstrap/seeds.txt", "node/client/rdap-dns.json"}
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 
