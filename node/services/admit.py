@@ -65,6 +65,9 @@ class Admission:
         desk = _Desk(self._core, self._strangers, signed.claim, source)
         self._core.db.read(lambda tx: desk.sort(tx, None if known else self._gate))
         if not desk.pending:
+            if known is None and desk.plain and self._gate.hears(source):
+                self._gate.checked += 1
+                self._verify(signed)
             return self._told(desk.answers)
         self._gate.checked += known is None and not desk.capable
         self._verify(signed)
@@ -120,6 +123,7 @@ class _Desk:
     Attributes:
         answers: in item order; `held` until something else is known.
         pending: places of the items that are looked at once the signature holds.
+        plain: every item shows by itself why it is refused, and strangers are heard.
         only_strangers: no contact's item is among them.
         capable: places of the items whose capability verifies.
         touched: owners and those they heard from: a sign of life.
@@ -134,6 +138,7 @@ class _Desk:
         self._visitors: list[int] = []
         self.answers: list[Answer] = [HELD] * len(self._judged)
         self.pending: list[int] = []
+        self.plain = False
         self.only_strangers = True
 
     # --- before the signature ----------------------------------------------------------------
@@ -145,6 +150,10 @@ class _Desk:
             gate: None: the signature was checked already, or a contact was asked.
         """
         self._tx, self._node = tx, tx.node()
+        self._sorted(gate)
+        self.plain = not self._node.storm and HELD not in self.answers
+
+    def _sorted(self, gate: Gate | None) -> None:
         for index, item in enumerate(self._judged):
             if isinstance(item, str):
                 self.answers[index] = refused(item)

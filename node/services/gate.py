@@ -59,10 +59,13 @@ class Gate:
 
     def admits(self, source: str, sender: Key, to: Key) -> bool:
         """Whether one more item is looked at; takes from the network's bucket."""
-        now = self._core.clock.steady()
-        if self._pairs.left(digest(sender, to), now) <= 0:
+        if self._pairs.left(digest(sender, to), self._core.clock.steady()) <= 0:
             return False
-        return self._networks.take(address.network(source).encode(), now) > 0
+        return self.hears(source)
+
+    def hears(self, source: str) -> bool:
+        """Whether one signature more of a network is checked; takes from its bucket."""
+        return self._networks.take(address.network(source).encode(), self._core.clock.steady()) > 0
 
     def passed(self, sender: Key, to: Key) -> None:
         """It was signed by that key; before, anybody could use up somebody else's share."""
