@@ -5,7 +5,7 @@ from typing import Any
 
 from node.config import size
 from node.encoding import names
-from node.errors import Usage
+from node.errors import ConfigBroken, Usage
 from node.localapi.call import Call, Handler, optional, word
 from node.localapi.rights import MONITOR, OWNER
 from node.machines.rows import Owner, Token
@@ -81,7 +81,7 @@ class OwnerCalls:
         body = await call.json()
         config = self._core.config
         name = owners.checked_name(str(body.get("name", "")))
-        quota = size(str(body.get("quota") or config.capacity.quota))
+        quota = _size(str(body.get("quota") or config.capacity.quota))
         made = await owners.make(
             self._core.db,
             self._core.randomness,
@@ -178,3 +178,11 @@ def _shown(row: Token) -> dict[str, Any]:
         "used": views.date(row.used),
         "opens": MONITOR if row.monitor else OWNER,
     }
+
+
+def _size(text: str) -> int:
+    """A size that was asked for; raises Usage for what is none."""
+    try:
+        return size(text)
+    except ConfigBroken as error:
+        raise Usage(error.text, next=error.next) from error

@@ -149,6 +149,7 @@ ROWS: list[tuple[int, str, Way]] = [
     (65, "malformed", _not_text),
     (65, "malformed", told("send", "--to", "ben", "--mbox", "-", data=b"no mbox\n")),
     (65, "malformed", told("import", "-", data=b"no mbox\n")),
+    (64, "usage", told("owner", "add", "x", "--quota", "lots")),
     (65, "malformed", told("owner", "add", "x", "--recover", data=WORDS)),
     (65, "malformed", alone("init", "--recover", data=WORDS)),
     (66, "absent", told("read", "9999")),
