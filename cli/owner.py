@@ -1,4 +1,4 @@
-"""`owner add | rename | remove | list | token | tokens`: who else keeps mail at this node."""
+"""`owner add | rename | quota | remove | list | token | tokens`: who else keeps mail at this node."""
 
 from typing import Any
 
@@ -58,6 +58,27 @@ def rename(
         render.document(row)
     else:
         render.line(f"{name} is {row['name']} now")
+
+
+@owners.command()
+def quota(
+    name: str = typer.Argument(..., metavar="NAME", autocompletion=completing.owner),
+    size: str = typer.Argument(..., metavar="SIZE", help="Like 5GiB."),
+) -> None:
+    """Another quota for an owner who is here already.
+
+    Mail that waited only for room comes at once. Less than is used deletes nothing: what comes then
+    waits at its senders, and sending is refused, until there is room.
+    Example: willcall owner quota ben 10GiB
+    """
+    row = STATE.local().post("quota", name, quota=size)
+    if STATE.json:
+        render.document(row)
+        return
+    limit, used = row["quota"]["limit"], sum(row["quota"]["used"].values())
+    render.line(f"{row['name']} has {render.size(limit)} now, and uses {render.size(used)}")
+    if used > limit:
+        render.hint(f"it is over its quota: willcall --owner {row['name']} quota --by state")
 
 
 @owners.command()

@@ -10,7 +10,17 @@ from node.localapi.call import Call, Handler, optional, word
 from node.localapi.rights import MONITOR, OWNER
 from node.machines.rows import Owner, Token
 from node.ports import Tables
-from node.services import backup, devices, holdings, leave, meet, owners, views
+from node.services import (
+    arrive,
+    backup,
+    devices,
+    holdings,
+    leave,
+    ledger,
+    meet,
+    owners,
+    views,
+)
 from node.services.node import Node
 from node.services.views import Views
 
@@ -32,6 +42,7 @@ class OwnerCalls:
             "GET owners": self._owners,
             "POST owners": self._owner_add,
             "POST rename": self._owner_rename,
+            "POST quota": self._owner_quota,
             "GET leaving": self._leaving,
             "POST remove": self._owner_remove,
             "GET tokens": self._tokens,
@@ -109,6 +120,21 @@ class OwnerCalls:
         row = await self._core.db.transact(work)
         self._core.outgoing.ring()
         return views.whoami(row, self._core.config.origin)
+
+    async def _owner_quota(self, call: Call) -> Any:
+        """Another quota; what waited only for room is picked up as far as there is room now."""
+        name, body, now = word(call), await call.json(), self._core.now()
+        limit = _size(str(body.get("quota", "")))
+
+        def work(tx: Tables) -> Owner:
+            row = owners.find(tx, name)
+            tx.accounts.put(ledger.account(tx, row.owner).but(limit=limit))
+            arrive.make_room(tx, row.owner, now)
+            return row
+
+        row = await self._core.db.transact(work)
+        self._core.incoming.ring()
+        return views.whoami(row, self._core.config.origin) | {"quota": self._views.quota(row)}
 
     async def _leaving(self, call: Call) -> Any:
         """What an owner would leave behind; `mark` says under which state it was exported."""

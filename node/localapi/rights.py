@@ -21,6 +21,7 @@ RIGHTS: Final[dict[str, str]] = {
     "GET owners": NODE,
     "POST owners": NODE,
     "POST rename": NODE,
+    "POST quota": NODE,
     "GET leaving": NODE,
     "POST remove": NODE,
     "POST rotate": NODE,

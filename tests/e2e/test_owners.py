@@ -5,7 +5,7 @@ import mailbox
 from pathlib import Path
 
 from tests.e2e.conftest import Make
-from tests.e2e.homes import until
+from tests.e2e.homes import Home, until
 
 
 def test_owner_remove(make: Make, folder: Path) -> None:
@@ -62,3 +62,20 @@ def test_the_first_owner_goes_and_backups_open_with_the_next_one_s_words(
         "backup", "verify", str(folder / "b.backup"), data=ben["recovery_phrase"].encode()
     )
     assert (row["opened_by"], row["owners"]) == ("words", ["ben"])
+
+
+def test_another_quota(pair: tuple[Home, Home]) -> None:
+    """Less than is used deletes nothing; with more, what waited only for room comes at once."""
+    anna, ben = pair
+    row = ben.json("owner", "quota", "ben", "10KiB")
+    assert (row["name"], row["quota"]["limit"]) == ("ben", 10 << 10)
+    sent = anna.send("ben", b"Subject: large\r\n\r\n" + b"x" * 20_000)
+    until(lambda: anna.json("status", sent)["deliveries"][0]["reason"] == "over-quota")
+    assert "ben has 1.0 MiB now" in ben.says("owner", "quota", "ben", "1MiB")
+    anna.settled(sent, "confirmed")
+    assert ben.json("owner", "list")[0]["quota"]["limit"] == 1 << 20
+    ben.json("owner", "quota", "ben", "1KiB")
+    assert len(ben.json("inbox")) == 1
+    assert ben.refuses(73, "send", "--to", "anna", "-m", "no room")["error"] == "over-quota"
+    assert ben.refuses(64, "owner", "quota", "ben", "lots")["next"]
+    assert ben.refuses(67, "owner", "quota", "dora", "1GiB")["next"]
