@@ -1,4 +1,4 @@
-"""`owner add | rename | quota | remove | list | token | tokens`: who else keeps mail at this node."""
+"""`owner add | rename | quota | remove | list | token | tokens`: whose mail this node keeps."""
 
 from typing import Any
 
