@@ -43,6 +43,7 @@ class Proxy:
     kind: str
     words: tuple[str, ...]
     file: Callable[[str, Path, Path, Path], str]
+    says: str = "X-Forwarded-For"
 
 
 def _nginx(text: str, folder: Path, certificate: Path, key: Path) -> str:
@@ -57,6 +58,14 @@ def _nginx(text: str, folder: Path, certificate: Path, key: Path) -> str:
     return f"{head}http {{\naccess_log off;\n{paths}{text}}}\n"
 
 
+def _standard(text: str, folder: Path, certificate: Path, key: Path) -> str:
+    """The same server, naming who calls in RFC 7239's field instead."""
+    ours, other = "X-Forwarded-For $remote_addr;", 'Forwarded "";'
+    assert ours in text and other in text
+    text = text.replace(ours, 'X-Forwarded-For "";').replace(other, "Forwarded for=$remote_addr;")
+    return _nginx(text, folder, certificate, key)
+
+
 def _caddy(text: str, folder: Path, certificate: Path, key: Path) -> str:
     """The page's site, with our certificate instead of one from the outside."""
     head = f"{{\n\tadmin off\n\tauto_https disable_redirects\n\tstorage file_system {folder}\n}}\n"
@@ -65,6 +74,7 @@ def _caddy(text: str, folder: Path, certificate: Path, key: Path) -> str:
 
 PROXIES = (
     Proxy("nginx", "nginx", ("-e", "/dev/stderr", "-c"), _nginx),
+    Proxy("nginx", "nginx", ("-e", "/dev/stderr", "-c"), _standard, says="Forwarded"),
     Proxy("caddy", "caddy", ("run", "--adapter", "caddyfile", "--config"), _caddy),
 )
 
@@ -128,7 +138,7 @@ def asks(where: Net, url: str, env: dict[str, str], *fields: str) -> None:
     assert done.stdout == "200\n", done
 
 
-@pytest.mark.parametrize("proxy", PROXIES, ids=lambda proxy: proxy.program)
+@pytest.mark.parametrize("proxy", PROXIES, ids=lambda proxy: f"{proxy.program}, {proxy.says}")
 def test_mail_through_a_proxy(proxy: Proxy) -> None:
     with (
         tempfile.TemporaryDirectory(prefix="wc-") as path,
