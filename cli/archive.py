@@ -77,7 +77,9 @@ def add(
         render.document(row)
         return
     known = f", {row['known']} were there already" if row["known"] else ""
-    render.line(f"{row['added']} messages added{known}; {name} has {row['size']} entries")
+    render.line(
+        f"{render.many(row['added'], 'message')} added{known}; {name} has {_entries(row['size'])}"
+    )
     for line in shelving.complaints(made):
         render.note(line)
     render.hint(f"willcall archive publish {name}")
@@ -97,7 +99,9 @@ def post(
         render.document(row)
         return
     known = f", {row['known']} were there already" if row["known"] else ""
-    render.line(f"{row['added']} letters posted{known}; {name} has {row['size']} entries")
+    render.line(
+        f"{render.many(row['added'], 'letter')} posted{known}; {name} has {_entries(row['size'])}"
+    )
 
 
 @archives.command()
@@ -115,7 +119,7 @@ def publish(
     if STATE.json:
         render.document(document(row))
         return
-    render.line(f"{row['name']}, {row['size']} entries: {row['url']}")
+    render.line(f"{row['name']}, {_entries(row['size'])}: {row['url']}")
     render.line(f"  link: {row['link']}")
     render.hint(f"willcall archive follow '{row['link']}'   (anywhere else)")
 
@@ -233,7 +237,7 @@ def _polled(rows: list[dict[str, Any]], *, one: bool = False) -> None:
     for row in rows:
         new = row["after"] - row["before"]
         said = f"{new} new" if new else "nothing new"
-        said = row.get("reason") or f"{said}, {row['after']} entries"
+        said = row.get("reason") or f"{said}, {_entries(row['after'])}"
         render.line(f"{row['name']}: {said}")
         if row.get("missing"):
             render.note(
@@ -255,7 +259,8 @@ def verify(name: str = typer.Argument(...)) -> None:
     if STATE.json:
         render.document(row)
     else:
-        render.line(f"{name}: {row['size']} entries and {row['messages']} messages verified")
+        found = render.many(row["messages"], "message")
+        render.line(f"{name}: {_entries(row['size'])} and {found} verified")
 
 
 @archives.command()
@@ -285,7 +290,7 @@ def show(name: str = typer.Argument(...)) -> None:
         render.document(document(row))
         return
     kind = "followed" if row["followed"] else "yours"
-    render.line(f"{row['name']}  {kind}, {row['size']} entries, epoch {row['epoch']}")
+    render.line(f"{row['name']}  {kind}, {_entries(row['size'])}, epoch {row['epoch']}")
     for word in ("url", "link", "vkey", "root"):
         render.line(f"  {word}: {row[word] or '-'}")
     if row["followed"]:
@@ -331,6 +336,10 @@ def list_(
     if not rows:
         render.note("there are no archives")
         render.hint("willcall archive create NAME, or willcall archive follow URL")
+
+
+def _entries(count: int) -> str:
+    return render.many(count, "entry", "entries")
 
 
 def _messages(name: str, rows: list[dict[str, Any]]) -> None:

@@ -98,7 +98,7 @@ class Count:
             render.note(f"({render.tail(message.about['message'])}: {why})")
 
     def __str__(self) -> str:
-        return f"{self.messages} messages, {render.size(self.size)}"
+        return f"{render.many(self.messages, 'message')}, {render.size(self.size)}"
 
 
 def _begun(messages: Iterator[Message]) -> Iterator[Message]:

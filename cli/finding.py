@@ -58,7 +58,7 @@ def _rebuilt(row: dict[str, Any]) -> None:
     if STATE.json:
         render.document(row)
     else:
-        render.line(f"{row['messages']} messages can be found")
+        render.line(f"{render.many(row['messages'], 'message')} can be found")
 
 
 def _shown(rows: list[dict[str, Any]]) -> None:

@@ -71,7 +71,9 @@ def import_(
         render.document(row)
         return
     known = f", {row['known']} were here already" if row["known"] else ""
-    render.line(f"{row['added']} messages imported, {render.size(row['size'])}{known}")
+    render.line(
+        f"{render.many(row['added'], 'message')} imported, {render.size(row['size'])}{known}"
+    )
     for name in dict.fromkeys(broken):
         render.note(f"({name} could not be read)")
     render.hint("willcall sent" if sent else "willcall inbox --limit 20")

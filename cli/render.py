@@ -112,6 +112,11 @@ def size(count: int) -> str:
     return f"{count} B" if unit == 0 else f"{value:.1f} {UNITS[unit]}"
 
 
+def many(count: int, one: str, more: str = "") -> str:
+    """`1 message`, `2 messages`; `more` where an s does not make it."""
+    return f"{count} {one if count == 1 else more or one + 's'}"
+
+
 def when(text: str | None) -> str:
     """`2026-11-23 10:02`, from RFC 3339."""
     return "" if text is None else text[:16].replace("T", " ")

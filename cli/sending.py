@@ -80,7 +80,10 @@ def send(
     """
     given = [word for word in (file, text, raw, mbox) if word is not None]
     if len(given) > 1 or not (given or _has_person()):
-        raise Usage("give one of -m TEXT, FILE, --raw FILE or --mbox FILE", next="-m 'Hello!'")
+        raise Usage(
+            "give one of -m TEXT, FILE, --raw FILE or --mbox FILE",
+            next="-m 'Hello!', or - for standard input",
+        )
     if (raw or mbox) and (attach or subject):
         raise Usage("--raw and --mbox leave messages untouched", next="no -s and no --attach")
     local = STATE.local()

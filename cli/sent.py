@@ -83,7 +83,7 @@ def report_all(local: Local, rows: list[dict[str, Any]], wait: float | None) -> 
     if STATE.json:
         render.document(rows)
     else:
-        render.line(f"{len(rows)} messages: {_counted(rows)}")
+        render.line(f"{render.many(len(rows), 'message')}: {_counted(rows)}")
         render.hint("willcall sent --open")
     _check_done(done, wait, "sent --open")
 

@@ -96,7 +96,10 @@ def _bind_unix(sock: trio.socket.SocketType, path: Path) -> None:
 
 def _listen_error(where: str, error: OSError) -> WillcallError:
     if error.errno == errno.EADDRINUSE:
-        return PortInUse(f"{where} is taken by another program.", next="choose another port")
+        return PortInUse(
+            f"{where} is taken by another program.",
+            next="choose another port, or end that program (ss -ltnp names it)",
+        )
     if error.errno in (errno.EACCES, errno.EPERM):
         text = f"The system does not let this user listen on {where}."
         return Refused(text, reason="not-permitted", next="choose a port above 1023")

@@ -61,7 +61,8 @@ def _nginx(text: str, folder: Path, certificate: Path, key: Path) -> str:
 def _standard(text: str, folder: Path, certificate: Path, key: Path) -> str:
     """The same server, naming who calls in RFC 7239's field instead."""
     ours, other = "X-Forwarded-For $remote_addr;", 'Forwarded "";'
-    assert ours in text and other in text
+    assert ours in text
+    assert other in text
     text = text.replace(ours, 'X-Forwarded-For "";').replace(other, "Forwarded for=$remote_addr;")
     return _nginx(text, folder, certificate, key)
 
