@@ -1,18 +1,16 @@
-"""What every inbound adapter shares: bounded bodies, answers, problem documents.
+"""What every inbound adapter shares: bounded bodies, answers.
 
 The peer calls, the local API and the archive pages are plain ASGI 3 applications. This
-file gives them one way to read a body (never more than they allow), one way to send an
-answer, and one form of error (RFC 9457). Which calls exist is theirs to say.
+file gives them one way to read a body (never more than they allow) and one way to send an
+answer; how errors look is in `node.problems`. Which calls exist is theirs to say.
 """
 
-import json
 from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping
-from http import HTTPStatus
 from typing import Any, Self
 
-from node.errors import Malformed, TooLarge, WillcallError
-from node.ports import PROBLEM, Response
+from node.errors import Malformed, TooLarge
+from node.ports import Response
 from node.units import ByteCount
 
 Scope = MutableMapping[str, Any]
@@ -139,43 +137,6 @@ async def read_body(scope: Scope, receive: Receive, limit: ByteCount) -> bytes:
         Malformed: the size is no number, or the body ended early.
     """
     return b"".join([data async for data in Body(scope, receive, limit)])
-
-
-def problem(
-    status: int, detail: str, reason: str, *, next: str | None = None, exit_code: int | None = None
-) -> Response:
-    """A problem document (RFC 9457); `reason` is the stable word for programs.
-
-    Args:
-        detail: one sentence for a person, free of bodies, keys and tokens.
-        next: what to do next, for our own command line.
-        exit_code: what our own command line ends with.
-    """
-    known: dict[str, object] = {
-        "type": "about:blank",
-        "title": _title(status),
-        "status": status,
-        "detail": detail,
-        "reason": reason,
-    }
-    extra = {"next": next, "exit": exit_code}
-    known.update({key: value for key, value in extra.items() if value is not None})
-    body = json.dumps(known, ensure_ascii=False).encode("utf-8", "replace")
-    return Response(status=status, body=body, content_type=PROBLEM)
-
-
-def problem_of(error: WillcallError) -> Response:
-    """The problem document of an error that was raised on purpose."""
-    return problem(
-        error.status, error.text, error.reason, next=error.next, exit_code=error.exit_code
-    )
-
-
-def _title(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:  # a status that Python has no phrase for; the number still says it
-        return f"Status {status}"
 
 
 async def respond(send: Send, response: Response, *, head: bool = False) -> None:

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from node.asgi import Message, Receive, Scope, Send, header
+from node.asgi import Message, Receive, Scope, Send, header, respond
 from node.encoding import names
 from node.errors import Absent, NoToken, Refused, WillcallError
 from node.localapi.archives import ArchiveCalls
@@ -31,6 +31,7 @@ from node.localapi.rights import MONITOR, NODE, OWNER, may
 from node.localapi.sending import SendingCalls
 from node.localapi.strangers import StrangerCalls
 from node.machines.rows import Owner
+from node.problems import problem_of
 from node.services import devices, owners
 from node.services.node import Node
 
@@ -73,7 +74,7 @@ class LocalApi:
         try:
             answer = await self._answer(scope, receive)
         except WillcallError as error:
-            await _json(send, error.status, _problem(error))
+            await respond(send, problem_of(error))
             return
         if isinstance(answer, AsyncGenerator):
             async with aclosing(answer):  # what it holds is let go when the reader leaves
@@ -134,18 +135,6 @@ class LocalApi:
         return owner, MONITOR if row.monitor else OWNER
 
 
-def _problem(error: WillcallError) -> dict[str, Any]:
-    return {
-        "type": "about:blank",
-        "title": type(error).__name__,
-        "status": error.status,
-        "detail": error.text,
-        "reason": error.reason,
-        "exit": error.exit_code,
-        "next": error.next,
-    }
-
-
 async def _json(send: Send, status: int, document: Any) -> None:
     body = msgspec.json.encode(document)
     await send(_start(status, b"application/json", len(body)))
@@ -159,7 +148,7 @@ async def _stream(send: Send, pieces: AsyncGenerator[bytes, None]) -> None:
     except StopAsyncIteration:
         first = b""
     except WillcallError as error:
-        await _json(send, error.status, _problem(error))
+        await respond(send, problem_of(error))
         return
     await send(_start(200, b"application/octet-stream", None))
     await send({"type": "http.response.body", "body": first, "more_body": True})

@@ -12,9 +12,10 @@ from urllib.parse import unquote
 import h11
 import trio
 
-from node.asgi import App, ClientGone, Message, Scope, Traffic, problem, problem_of, respond
+from node.asgi import App, ClientGone, Message, Scope, Traffic, respond
 from node.errors import WillcallError
 from node.ports import Clock, Response
+from node.problems import problem, problem_of
 from node.server.admission import FOREVER, ServerLimits
 from node.units import KIB, SECOND
 

@@ -11,10 +11,11 @@ it hinders is load, and one that also held for right tokens would let anybody lo
 import re
 from collections.abc import Collection
 
-from node.asgi import App, Message, Receive, Scope, Send, header, problem, problem_of, respond
+from node.asgi import App, Message, Receive, Scope, Send, header, respond
 from node.encoding import address
 from node.errors import Malformed, Refused, WillcallError
 from node.ports import Clock, Note
+from node.problems import problem, problem_of
 from node.server.admission import source
 from node.units import MINUTE, Millis
 

@@ -28,8 +28,9 @@ from typing import TypeAlias
 import h11
 import trio
 
-from node.asgi import App, ClientGone, Traffic, problem
+from node.asgi import App, ClientGone, Traffic
 from node.ports import Clock, Response
+from node.problems import problem
 from node.server.admission import ConnectionCaps, ServerLimits
 from node.server.cycle import CHUNK, Cycle, Fields, House, Line, seconds
 from node.server.listen import open_tcp, open_unix

@@ -20,14 +20,13 @@ from node.asgi import (
     Send,
     Traffic,
     header,
-    problem,
-    problem_of,
     read_body,
     respond,
 )
 from node.encoding import names
 from node.errors import Absent, Malformed, Media, WillcallError
 from node.ports import DAG_CBOR, PeerApp, Request, Response
+from node.problems import problem, problem_of
 from node.server.admission import Network, source
 from node.server.outgoing import Outgoing
 from node.units import KIB, ByteCount

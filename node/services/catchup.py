@@ -235,9 +235,10 @@ class Poll:
                     f"{self._reach.place.origin} gives entries that are not those of its head",
                     reason="wrong-entries",
                 )
-        except (Malformed, Unverified):
+        except (Malformed, Unverified) as error:
             await self._back()
-            await self._check_fork(said, data)
+            if not await self._told_fork(said, data):
+                error.text += f"; {_UNTOLD}"
             raise
         made = self._log.but(
             size=edge.size, peaks=edge.peaks, note=data, ahead=0, edge=(),
@@ -301,8 +302,12 @@ class Poll:
         if self._ending():
             raise Refused(f"{self._row.name} is not followed any more", reason="no-archive")
 
-    async def _check_fork(self, said: Checkpoint, data: bytes) -> None:
-        """Raises Fork if the log of that head, by its own tiles, does not begin with ours."""
+    async def _told_fork(self, said: Checkpoint, data: bytes) -> bool:
+        """Raises Fork if the log of that head, by its own tiles, does not begin with ours.
+
+        Returns:
+            Whether they told it: tiles that are withheld, or wrong as well, prove nothing.
+        """
         got: dict[tuple[int, int], bytes] = {}
 
         def read(level: int | None, index: int) -> bytes:
@@ -313,14 +318,17 @@ class Poll:
 
         try:
             if await self._rooted(partial(tree.root, said.size), read, got, said) != said.root:
-                return  # its tiles are wrong as well: nothing is proved
+                return False
             if not self._log.size:
-                return
+                return True
             theirs = await self._rooted(partial(tree.root, self._log.size), read, got, said)
-        except WillcallError:
-            return
+        except WillcallError as error:
+            name, at = self._row.name, self._reach.place.origin
+            self._core.warn("fork-not-told", archive=name, origin=at, why=error.text)
+            return False
         if theirs != Frontier(self._log.size, self._log.peaks).root:
             raise self._fork(said, data)
+        return True
 
     async def _rooted(
         self,
@@ -378,6 +386,10 @@ class Poll:
                 tx.logs.put(self._log)
 
         await self._core.db.transact(work)
+
+
+_UNTOLD = "nor does it give the tiles that tell whether it was rewritten: ask a mirror"
+"""Who forked a log will rather give nothing than the proof."""
 
 
 class _Needed(Exception):

@@ -1,7 +1,8 @@
 """What every service stands on: the ports, the configuration, and two bells."""
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from contextlib import aclosing
 from dataclasses import dataclass, field
 
 import trio
@@ -13,7 +14,7 @@ from node.encoding import cid as cids
 from node.encoding import names
 from node.encoding import origin as origins
 from node.encoding.cid import Cid
-from node.errors import DiskFull, WillcallError
+from node.errors import Absent, Damaged, DiskFull, WillcallError
 from node.machines.rows import Owner
 from node.objects.record import Endpoint
 from node.ports import Clock, Database, Exchange, Files, Note, Randomness, Tables
@@ -204,6 +205,25 @@ class Core:
     def jitter(self) -> float:
         """A number in [-1, 1)."""
         return self.randomness.fraction()
+
+
+async def beginning(pieces: AsyncGenerator[bytes, None], most: int) -> bytes:
+    """As many bytes of a message as are asked for; none where they are not here.
+
+    Args:
+        pieces: its bytes; they are let go of, however many were taken.
+    """
+    data = bytearray()
+    try:
+        async with aclosing(pieces):
+            async for piece in pieces:
+                data += piece
+                if len(data) >= most:
+                    break
+    except (Absent, Damaged):
+        return b""
+    await trio.lowlevel.checkpoint()  # a small message came without one: others have their turn
+    return bytes(data[:most])
 
 
 async def together(works: Iterable[Callable[[], Awaitable[None]]], at_once: int) -> None:

@@ -7,7 +7,7 @@ stored. Entries are read from bundles, by their place in the log, so that a deri
 (threads, months, search) can be brought up from where it stands, or made again from nothing.
 """
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -17,7 +17,7 @@ from node.archive.append import ReadTile, reader
 from node.archive.entry import AnyEntry, Removal
 from node.encoding import cid as cids
 from node.encoding.cid import Cid
-from node.errors import Absent, Damaged, Malformed, NoContact
+from node.errors import Absent, Damaged, Malformed, NoContact, Refused
 from node.machines.rows import Archive, Item, Log, Owner
 from node.objects import archive as abouts
 from node.objects import message as messages
@@ -72,11 +72,12 @@ def own(tx: Tables, owner: Owner, name: str) -> Archive:
     """The same, which the owner publishes itself.
 
     Raises:
-        NoContact: there is none, or it is followed.
+        NoContact: there is none.
+        Refused: it is followed.
     """
     row = find(tx, owner.owner, name)
     if row.urls:
-        raise NoContact(
+        raise Refused(
             f"{name} is followed, not published here; only its owner changes it",
             reason="followed",
             next=f"willcall archive show {name}",
@@ -194,7 +195,7 @@ class Library:
         """
         return self._core.db.read(lambda tx: item_of(tx, row, ref))
 
-    async def content(self, item: Item) -> AsyncIterator[bytes]:
+    async def content(self, item: Item) -> AsyncGenerator[bytes, None]:
         """The bytes of a message, piece by piece, each held against its name.
 
         Raises:

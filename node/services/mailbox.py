@@ -3,7 +3,7 @@
 Messages are named by number, by CID, or by the last characters of a CID (eight or more).
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from node import limits
 from node.encoding import cid as cids
@@ -124,7 +124,7 @@ class Contents:
     def __init__(self, core: Core) -> None:
         self._core = core
 
-    async def read(self, row: Sent | Mail) -> AsyncIterator[bytes]:
+    async def read(self, row: Sent | Mail) -> AsyncGenerator[bytes, None]:
         """The message exactly as it was submitted.
 
         Raises:
@@ -175,7 +175,7 @@ class Contents:
         try:
             stream = self.read(row)
             found = scan(await anext(stream))
-            await stream.aclose()  # type: ignore[attr-defined]
+            await stream.aclose()
         except (Absent, StopAsyncIteration):
             return Scan(subject=None, date=None, sender=None, message_id=None)
         self._core.db.apply(lambda tx: _note_scan(tx, row, found))

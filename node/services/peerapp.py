@@ -15,7 +15,8 @@ from node.encoding.cid import Cid
 from node.errors import Absent, Conflict, Gone, Malformed, WillcallError
 from node.objects import answer as answers
 from node.objects import record
-from node.ports import CARV1, DAG_CBOR, PROBLEM, RAW, Request, Response
+from node.ports import CARV1, RAW, Request, Response
+from node.problems import problem
 from node.services import meet, owners, views
 from node.services.admit import Admission
 from node.services.core import Core
@@ -60,7 +61,7 @@ class Peers:
             return await self._route(request, source)
         except WillcallError as error:
             self._core.tally.add("problems", error.reason)
-            return problem(error)
+            return problem(error.status, error.text, error.reason)
 
     async def _route(self, request: Request, source: str) -> Response:
         path, method = request.path, request.method
@@ -220,19 +221,6 @@ PRIVATE = (("Cache-Control", "private, no-store"),)
 """Blocks of mail are nobody's to cache."""
 
 
-def problem(error: WillcallError) -> Response:
-    """An RFC 9457 problem document; its stable word is `reason`."""
-    document = {
-        "type": "about:blank",
-        "title": type(error).__name__,
-        "status": error.status,
-        "detail": error.text,
-        "reason": error.reason,
-    }
-    body = msgspec.json.encode(document)
-    return Response(status=error.status, body=body, content_type=PROBLEM)
-
-
 def _own_page(status: int, body: bytes) -> Response:
     return Response(status=status, body=body, content_type=page.TYPE, headers=page.HEADERS)
 
@@ -251,6 +239,3 @@ def _cid(text: str) -> Cid:
         return cid.parse(text)
     except Malformed as error:
         raise Absent("there is no such block") from error
-
-
-__all__ = ["DAG_CBOR", "Peers", "problem"]

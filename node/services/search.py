@@ -8,19 +8,18 @@ than the store, it is thrown away and made anew. See decision 0009.
 """
 
 from collections.abc import Sequence
-from contextlib import aclosing
 from itertools import islice
 
 import trio
 
 from node.encoding import names
-from node.errors import Absent, Damaged
+from node.errors import Damaged
 from node.machines.rows import Mail, Owner, Sent
 from node.mail import wanted
 from node.mail.display import SHOWN
 from node.ports import Entry, Hit, Index, Marks, Reader, Shelf, Tables, Words
 from node.services import ledger
-from node.services.core import Core, short
+from node.services.core import Core, beginning, short
 from node.services.mailbox import Contents
 from node.units import Key
 
@@ -151,26 +150,12 @@ class Search:
 
     async def _words(self, row: Mail | Sent) -> Words:
         """The words of a message; of one that can't be taken apart, or is freed, its subject."""
-        content = await self._beginning(row)
+        content = await beginning(self._contents.read(row), SHOWN)
         words = await self._reader.words(content) if content else None
         if words is None:
             known = await self._contents.scanned(row)
             words = Words(subject=known.subject or "", people=known.sender or "", body="")
         return words
-
-    async def _beginning(self, row: Mail | Sent) -> bytes:
-        """As many bytes of a message as are looked at for display; none where they are not here."""
-        data = b""
-        try:
-            async with aclosing(self._contents.read(row)) as pieces:  # type: ignore[type-var]
-                async for piece in pieces:
-                    data += piece
-                    if len(data) >= SHOWN:
-                        break
-        except (Absent, Damaged):
-            return b""
-        await trio.lowlevel.checkpoint()
-        return data[:SHOWN]
 
     async def _found(self, row: Mail | Sent, words: Sequence[str]) -> Found:
         return row, wanted.snippet((await self._words(row)).body, words)

@@ -6,8 +6,8 @@ from node.errors import Absent
 from node.machines.rows import Item
 from node.mail.display import SHOWN
 from node.ports import File, Reader, Shown
+from node.services.core import beginning
 from node.services.library import Library
-from node.web.shelf import beginning
 
 
 class Reading:
@@ -23,13 +23,13 @@ class Reading:
 
     async def page(self, item: Item) -> Shown | None:
         """How a message looks; None where its bytes are not here, or it can't be taken apart."""
-        content = await beginning(self._library, item, SHOWN)
+        content = await beginning(self._library.content(item), SHOWN)
         async with self._lock:
             return await self._reader.page(content) if content else None
 
     async def html(self, item: Item) -> str | None:
         """Its markup, hostile as it came."""
-        content = await beginning(self._library, item, SHOWN)
+        content = await beginning(self._library.content(item), SHOWN)
         async with self._lock:
             return await self._reader.html(content)
 

@@ -5,8 +5,6 @@ killed when it hangs, are entered only when somebody searches. Either stops afte
 the page says what is still to come: the next one goes on from there.
 """
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from pathlib import Path
 
 import trio
@@ -14,12 +12,11 @@ import trio
 from node import limits
 from node.archive.entry import Entry, Removal
 from node.encoding.cid import Cid
-from node.errors import Absent, Damaged
 from node.machines.rows import Archive, Item, Log
 from node.mail import references, scan
 from node.mail.display import SHOWN
 from node.ports import Reader, Threads, Words
-from node.services.core import Core
+from node.services.core import Core, beginning
 from node.services.library import Library, Numbered
 from node.units import Instant
 from node.web.catalogue import Catalogue, Gone, New, Seen
@@ -131,7 +128,7 @@ class Catalogues:
     async def _listed(self, item: Item) -> New:
         if item.state != "here":
             return _unread(item.message, item.size, item.date)
-        head = await beginning(self._library, item, limits.SCANNED)
+        head = await beginning(self._library.content(item), limits.SCANNED)
         known = scan.scan(head)
         return New(
             message=item.message,
@@ -146,30 +143,10 @@ class Catalogues:
 
     async def _words(self, row: Archive, name: Cid) -> Words:
         item = self._item(row, name)
-        content = b"" if item is None else await beginning(self._library, item, SHOWN)
+        content = b"" if item is None else await beginning(self._library.content(item), SHOWN)
         async with self._parser:
             found = await self._reader.words(content) if content else None
         return found or Words(subject="", people="", body="")
-
-
-async def beginning(library: Library, item: Item, most: int) -> bytes:
-    """As many bytes of a message as are asked for; none where they are not here."""
-    data = bytearray()
-    try:
-        async with aclosing(_pieces(library, item)) as pieces:
-            async for piece in pieces:
-                data += piece
-                if len(data) >= most:
-                    break
-    except (Absent, Damaged):
-        return b""
-    await trio.lowlevel.checkpoint()
-    return bytes(data[:most])
-
-
-async def _pieces(library: Library, item: Item) -> AsyncGenerator[bytes, None]:
-    async for piece in library.content(item):
-        yield piece
 
 
 def _unread(message: Cid, size: int, date: Instant) -> New:

@@ -92,7 +92,7 @@ async def read(contents: Contents, row: Mail | Sent) -> str:
     """What the bytes of a message hash to; for want of them why, in words."""
     found = sha256(bytes(row.message))
     try:
-        async with aclosing(contents.read(row)) as pieces:  # type: ignore[type-var]  # it is one
+        async with aclosing(contents.read(row)) as pieces:
             async for piece in pieces:
                 found.update(piece)
     except WillcallError as error:

@@ -168,7 +168,9 @@ def test_following(make: Make, folder: Path) -> None:
     anna.json("archive", "add", "cats", "-", data=mbox([letter(4)]))
     polled = {"name": "felines", "before": 3, "after": 4, "verified": True}
     assert ben.json("archive", "poll") == [polled]
-    ben.refuses(67, "archive", "add", "felines", "-", data=mbox([letter(1)]))
+    for words in (("add", "-"), ("remove", "0", "--reason", "x"), ("publish", "--new-epoch")):
+        said = ben.refuses(77, "archive", words[0], "felines", *words[1:], data=mbox([letter(1)]))
+        assert said["error"] == "followed"
     ben.refuses(64, "archive", "drop", "felines")
     anna.refuses(64, "archive", "unfollow", "cats")
     anna.refuses(64, "archive", "poll", "cats")

@@ -1,4 +1,7 @@
-"""Archives behind real nginx, as docs/operating-archives.md sets it up: what reaches the node."""
+"""Archives behind real nginx and Varnish, set up as docs/operating-archives.md says.
+
+What reaches the node is counted.
+"""
 
 import http.server
 import re
@@ -6,8 +9,8 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -23,45 +26,75 @@ from tests.services.shelves import letter
 
 PAGE = (pages.DOCS / "operating-archives.md").read_text(encoding="utf-8")
 POLLS = 3_000
+Front = Callable[[Home, Path], AbstractContextManager[str]]
 
 
-def snippet(listen: str, node: str, folder: Path) -> str:
-    """The page's nginx configuration, on loopback and without TLS."""
-    (text,) = re.findall(r"^```nginx\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-    for there, here in (
-        ("/var/cache/nginx/willcall", str(folder / "cache")),
-        ("listen 443 ssl;", f"listen {listen};"),
-        ("http://127.0.0.1:4625", f"http://{node}"),
-    ):
+def snippet(kind: str, *changes: tuple[str, str]) -> str:
+    """The page's configuration, with what has to be another here."""
+    (text,) = re.findall(rf"^```{kind}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    for there, here in changes:
         assert there in text, there
         text = text.replace(there, here)
     return str(text)
 
 
+def program(name: str, package: str) -> str:
+    """Where a server's program is."""
+    found = shutil.which(name, path="/usr/sbin:/usr/bin:/sbin:/bin")
+    if found is None:
+        pytest.skip(f"no {name}: apt install {package}")
+    return found
+
+
 @contextmanager
 def nginx(home: Home, folder: Path) -> Iterator[str]:
-    """nginx in front of a node; where it listens."""
-    program = shutil.which("nginx") or "/usr/sbin/nginx"
-    if not Path(program).exists():
-        pytest.skip("no nginx: apt install nginx-light")
+    """nginx in front of a node, on loopback and without TLS; where it listens."""
+    nginx = program("nginx", "nginx-light")
     listen = f"127.0.0.1:{free_port()}"
     words = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     paths = "".join(f"{word}_temp_path {folder}/{word};\n" for word in words)
+    text = snippet(
+        "nginx",
+        ("/var/cache/nginx/willcall", str(folder / "cache")),
+        ("listen 443 ssl;", f"listen {listen};"),
+        ("http://127.0.0.1:4625", f"http://{home.listen}"),
+    )
     (folder / "conf").write_text(
         f"daemon off;\nmaster_process off;\npid {folder}/pid;\nerror_log {folder}/errors;\n"
         f"events {{}}\nhttp {{\naccess_log off;\nkeepalive_requests 100000;\n{paths}"
-        f"{snippet(listen, home.listen, folder)}}}\n"
+        f"{text}}}\n"
     )
-    running = subprocess.Popen([program, "-c", str(folder / "conf"), "-e", str(folder / "errors")])
-    try:
-        until(lambda: _answers(listen))
+    with _running(listen, nginx, "-c", str(folder / "conf"), "-e", str(folder / "errors")):
         yield listen
-    finally:
-        running.terminate()
-        running.wait(timeout=15)
 
 
-def _answers(listen: str) -> bool:
+@contextmanager
+def varnish(home: Home, folder: Path) -> Iterator[str]:
+    """Varnish in front of a node; where it listens."""
+    varnishd = program("varnishd", "varnish")
+    port = home.listen.rpartition(":")[2]
+    (folder / "vcl").write_text(snippet("vcl", ('"4625"', f'"{port}"')))
+    listen = f"127.0.0.1:{free_port()}"
+    words = ("-F", "-n", str(folder / "varnish"), "-f", str(folder / "vcl"), "-a", listen)
+    # Without its jail it runs as any user, and its files lie where ours do.
+    with _running(listen, varnishd, *words, "-j", "none", "-s", "malloc,64m"):
+        yield listen
+
+
+@contextmanager
+def _running(listen: str, *command: str) -> Iterator[None]:
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet) as running:
+        try:
+            until(lambda: _answers(listen, running))
+            yield
+        finally:
+            running.terminate()
+            running.wait(timeout=15)
+
+
+def _answers(listen: str, running: "subprocess.Popen[bytes]") -> bool:
+    assert running.poll() is None, "it does not start"
     try:
         with closing(Web(listen)) as web:
             return web.ask("/archives/cats/about")[0] == 200
@@ -77,14 +110,24 @@ def reached(home: Home) -> int:
     return sum(int(float(n)) for labels, n in lines if "/archives/" in labels or "/ipfs/" in labels)
 
 
-def test_nginx_answers_for_the_node(make: Make, folder: Path) -> None:
+@pytest.mark.parametrize("front", [nginx, varnish])
+def test_a_cache_answers_for_the_node(front: Front, make: Make, folder: Path) -> None:
     home = make("anna")
     home.start()
     publish(home, "cats", [letter(n) for n in range(120)])
-    with nginx(home, folder) as listen:
+    with front(home, folder) as listen:
+        _absent(home, listen)
         _polls(home, listen)
         _readers(home, listen)
         _follower(home, make("ben"), listen)
+
+
+def _absent(home: Home, listen: str) -> None:
+    """What is not here yet is not remembered as absent."""
+    with closing(Web(listen)) as web:
+        assert web.ask("/archives/dogs/checkpoint")[0] == 404
+        publish(home, "dogs", [letter(1)])
+        assert web.ask("/archives/dogs/checkpoint")[0] == 200
 
 
 def _polls(home: Home, listen: str) -> None:

@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from node.asgi import Body, Message, Scope, problem, problem_of, read_body, respond
+from node.asgi import Body, Message, Scope, read_body, respond
 from node.errors import Malformed, OverQuota, TooLarge
 from node.ports import Response
+from node.problems import problem, problem_of
 from node.units import ByteCount
 
 LIMIT = ByteCount(10)

@@ -292,6 +292,20 @@ async def test_tiles_and_bundles_that_are_not_believed(
         liar.tell(bundles(lambda data: (third + third + third + third)[: len(data)]))
         await refused(ben)
         assert row_of(ben, "cats").fork == ()
+        assert "rewritten" not in (row_of(ben, "cats").reason or "")
+        # And who withholds the tiles as well is named: nobody can tell then whether it forked.
+        liar.tell(
+            lambda path, a: (
+                Response(status=404)
+                if "/tile/0/" in path
+                else replace(a, body=(third * 4)[: len(a.body)])
+                if "/entries/001" in path
+                else None
+            )
+        )
+        await refused(ben)
+        assert "tiles that tell whether it was rewritten" in (row_of(ben, "cats").reason or "")
+        assert row_of(ben, "cats").fork == ()
         liar.stop()
         assert (await poll(ben, "cats")).after == 600
         assert await ben.complaints() == []
