@@ -3,10 +3,15 @@
     wanted ─┬─ hash, form, signature, cipher and size as its entry says ─▶ here
             └─ not served, or something else ─▶ missing, until somebody asks again
 
-The next answer is under way while one is verified and stored. Spec: 12 §12.5.
+    asking ──roots──▶ checking, and asking for parts ──groups──▶ storing
+
+The three go on at the same time: an answer is under way while the one before is verified, and the
+disk is waited for while that goes on. Spec: 12 §12.5.
 """
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 
@@ -14,22 +19,35 @@ import trio
 
 from node import limits
 from node.encoding.cid import Cid
-from node.errors import (
-    Malformed,
-    StoreFailed,
-    Unreachable,
-    Unverified,
-    WillcallError,
-)
+from node.errors import Malformed, Unverified, WillcallError
 from node.machines.rows import Archive, Item
 from node.objects import message as messages
-from node.objects.message import Message
+from node.objects.message import Message, Part
 from node.ports import Tables
 from node.services.core import Core, together
 from node.services.reach import Reach
 
 FILES = 8
-"""Messages that are looked at, and large parts fetched and written, at the same time."""
+"""Large parts that are written at the same time: each waits for the disk twice."""
+PAUSE = 16
+"""Messages verified before other tasks get their turn: a few milliseconds."""
+
+
+@dataclass(slots=True)
+class _Group:
+    """Messages of one answer that were looked at.
+
+    Attributes:
+        good: what their entries say; bad: not served, or something else.
+        parts: of the good ones, files that no row needs yet.
+    """
+
+    good: list[tuple[Item, Message, bytes]] = field(default_factory=list)
+    bad: list[Item] = field(default_factory=list)
+    parts: dict[Cid, Part] = field(default_factory=dict)
+
+
+_Answer = tuple[list[Item], dict[Cid, bytes]]
 
 
 class Bodies:
@@ -45,33 +63,37 @@ class Bodies:
     def __init__(self, core: Core, row: Archive, reach: Reach, alive: Callable[[], None]) -> None:
         self._core, self._row, self._reach, self._check_alive = core, row, reach, alive
         self.missing = 0
+        self._held: Counter[Cid] = Counter()
 
     async def fetch(self) -> None:
-        """Fetches what is wanted, the newest first; the next answer is under way meanwhile."""
-        send, receive = trio.open_memory_channel[tuple[list[Item], dict[Cid, bytes]]](1)
-        failed: list[WillcallError] = []
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._fetch, send, failed)
-            async with receive:
-                async for items, got in receive:
-                    await self._keep(items, got)
-        if failed:
-            raise failed[0]
+        """Fetches what is wanted, the newest first.
 
-    async def _fetch(
-        self,
-        send: trio.MemorySendChannel[tuple[list[Item], dict[Cid, bytes]]],
-        failed: list[WillcallError],
-    ) -> None:
+        Raises:
+            Unreachable, Malformed: not all of it came. StoreFailed, Refused: it can't be kept.
+                What was verified before is stored.
+        """
+        to_check, answers = trio.open_memory_channel[_Answer](0)
+        to_store, groups = trio.open_memory_channel[_Group](0)
+        stages = (
+            partial(self._ask, to_check),
+            partial(self._check, answers, to_store),
+            partial(self._store, groups),
+        )
+        try:
+            await together(stages, len(stages))
+        finally:
+            self._release(self._held.elements())
+
+    async def _ask(self, send: trio.MemorySendChannel[_Answer]) -> None:
         after: int | None = None
         async with send:
-            try:
-                while items := self._core.db.read(lambda tx, after=after: self._next(tx, after)):  # type: ignore[misc]
-                    after = limits.INTEGER - items[-1].index
-                    got = await self._reach.blocks([item.message for item in items])
+            while items := self._core.db.read(lambda tx, after=after: self._next(tx, after)):  # type: ignore[misc]
+                after = limits.INTEGER - items[-1].index
+                got = await self._reach.blocks([item.message for item in items])
+                try:
                     await send.send((items, got))
-            except (Unreachable, Malformed) as error:
-                failed.append(error)
+                except trio.BrokenResourceError:
+                    return  # whoever took them has failed, and says so
 
     def _next(self, tx: Tables, after: int | None) -> list[Item]:
         found: list[Item] = []
@@ -83,65 +105,114 @@ class Bodies:
             found.append(item)
         return found
 
-    async def _keep(self, items: list[Item], got: dict[Cid, bytes]) -> None:
-        """Stores the messages that are what their entries say, in one transaction."""
-        good: list[tuple[Item, Message, bytes]] = []
-        bad: list[Item] = []
+    async def _check(
+        self, receive: trio.MemoryReceiveChannel[_Answer], send: trio.MemorySendChannel[_Group]
+    ) -> None:
+        async with receive, send:
+            async for items, got in receive:
+                group = await self._looked_at(items, got)
+                await self._with_parts(group)
+                try:
+                    await send.send(group)
+                except trio.BrokenResourceError:
+                    return
 
-        async def one(item: Item) -> None:
+    async def _looked_at(self, items: list[Item], got: dict[Cid, bytes]) -> _Group:
+        """Each message held against its entry."""
+        group = _Group()
+        for number, item in enumerate(items, 1):
             block = got.get(item.message)
             root = None if block is None else _believed(item, block)
-            if block is None or root is None or not await self._parts(root):
-                bad.append(item)
+            if block is None or root is None:
+                group.bad.append(item)
             else:
-                good.append((item, root, block))
+                group.good.append((item, root, block))
+                group.parts.update((part.cid, part) for part in root.parts)
+            if number % PAUSE == 0:
+                await trio.lowlevel.checkpoint()
+        return group
 
-        try:
-            await together([partial(one, item) for item in items], FILES)
-            await self._store_all(good, bad)
-        finally:
-            self._release(good)
-        self.missing += len(bad)
+    # --- parts -------------------------------------------------------------------------------
 
-    async def _store_all(self, good: list[tuple[Item, Message, bytes]], bad: list[Item]) -> None:
-        good.sort(key=lambda each: -each[0].index)
-
-        def work(tx: Tables) -> None:
-            self._check_alive()
-            for item, root, block in good:
-                if tx.items.get(item.message, item.archive) == item:
-                    _arrived(tx, item, root, block)
-            for item in bad:
-                if tx.items.get(item.message, item.archive) == item:
-                    tx.items.put(item.but(state="missing"))
-
-        await self._core.db.transact(work)
-
-    async def _parts(self, root: Message) -> bool:
-        """Whether all parts of a large message are files now."""
-        if not root.parts:
-            return True
+    async def _with_parts(self, group: _Group) -> None:
+        """Makes files of the parts of large messages; a message that lacks one is bad."""
+        if not group.parts:
+            return
         async with self._core.files_lock:
-            self._core.keeping.update(part.cid for part in root.parts)
-        for part in root.parts:
+            self._core.keeping.update(list(group.parts))
+            self._held.update(list(group.parts))
+        lost: set[Cid] = set()
+        for some in _shares(await self._lacking(group)):
+            lost |= await self._fetched(some)
+        for each in [each for each in group.good if not lost.isdisjoint(_parts(each[1]))]:
+            group.good.remove(each)
+            group.bad.append(each[0])
+
+    async def _lacking(self, group: _Group) -> list[Part]:
+        """Parts to be fetched: of long messages some may be here, from an interrupted attempt."""
+        wanted = dict(group.parts)
+        long = {name for _, root, _ in group.good if len(root.parts) > 1 for name in _parts(root)}
+
+        async def look(name: Cid) -> None:
             try:
-                await self._part(part.cid)
-            except WillcallError as error:
-                self._core.keeping.subtract(part.cid for part in root.parts)
-                if isinstance(error, Unreachable | StoreFailed):
-                    raise
-                return False
-        return True
+                await self._core.files.read(name)
+            except WillcallError:
+                return
+            wanted.pop(name)
 
-    async def _part(self, name: Cid) -> None:
-        try:
-            await self._core.files.read(name)  # from an earlier, interrupted attempt
-        except WillcallError:
-            await self._core.files.keep(name, await self._reach.block(name))
+        await together([partial(look, name) for name in long], FILES)
+        return list(wanted.values())
 
-    def _release(self, good: list[tuple[Item, Message, bytes]]) -> None:
-        for _, root, _ in good:
-            self._core.keeping.subtract(part.cid for part in root.parts)
+    async def _fetched(self, parts: list[Part]) -> set[Cid]:
+        """Makes files of parts; those that nobody gave as they should be."""
+        got = await self._reach.blocks([part.cid for part in parts])
+        good = {part.cid for part in parts if len(got.get(part.cid, b"")) == part.size}
+        await together([partial(self._core.files.keep, name, got[name]) for name in good], FILES)
+        return {part.cid for part in parts} - good
+
+    # --- storing -----------------------------------------------------------------------------
+
+    async def _store(self, receive: trio.MemoryReceiveChannel[_Group]) -> None:
+        async with receive:
+            async for group in receive:
+                await self._core.db.transact(partial(self._enter, group))
+                self._release(group.parts)
+                self.missing += len(group.bad)
+
+    def _enter(self, group: _Group, tx: Tables) -> None:
+        self._check_alive()
+        for item, root, block in group.good:
+            if tx.items.get(item.message, item.archive) == item:
+                _arrived(tx, item, root, block)
+        for item in group.bad:
+            if tx.items.get(item.message, item.archive) == item:
+                tx.items.put(item.but(state="missing"))
+
+    def _release(self, parts: Iterable[Cid]) -> None:
+        """Files that a row needs by now, or that nobody will need."""
+        names = list(parts)
+        self._held.subtract(names)
+        self._core.keeping.subtract(names)
+        for counter in (self._held, self._core.keeping):
+            counter += Counter()  # leaves out what nobody needs any more
+
+
+def _parts(root: Message) -> list[Cid]:
+    return [part.cid for part in root.parts]
+
+
+def _shares(parts: Iterable[Part]) -> Iterator[list[Part]]:
+    """Parts, so many at a time that they fit into one answer."""
+    share: list[Part] = []
+    room = int(limits.FOLLOW_GROUP)
+    for part in parts:
+        if share and (part.size > room or len(share) == limits.BATCH):
+            yield share
+            share, room = [], int(limits.FOLLOW_GROUP)
+        share.append(part)
+        room -= part.size
+    if share:
+        yield share
 
 
 def _believed(item: Item, block: bytes) -> Message | None:

@@ -9,8 +9,9 @@
 
 Our edge with the new entries behind it must give the signed root: that is the proof of consistency,
 and no hash tile is fetched for it. Entries are stored as they come, and believed only then, so
-a sync that was killed goes on where it was. A fork is two signed heads that can't be of one log:
-both are kept, and trust stops. Spec: 12.
+a sync that was killed goes on where it was. Nothing of it leaves the node meanwhile, so the disk is
+waited for where much was written, and in the end. A fork is two signed heads that can't be of one
+log: both are kept, and trust stops. Spec: 12.
 """
 
 from collections.abc import AsyncGenerator, Callable
@@ -30,6 +31,7 @@ from node.crypto.note import Verifier
 from node.errors import (
     Malformed,
     Refused,
+    StoreFailed,
     Unreachable,
     Unverified,
     WillcallError,
@@ -46,8 +48,9 @@ from node.services.publish import erase, grow_tiles
 from node.services.reach import Reach
 from node.units import Key
 
-AT_ONCE = 4
-"""Bundles that are fetched ahead."""
+AT_ONCE = 2
+"""Bundles that are fetched at the same time: as many as connections stay open between two calls
+(`ClientLimits.idle_connections`); more would be opened anew each time."""
 STEP = 256
 """Entries that become wanted, or erased, in one transaction."""
 
@@ -134,7 +137,7 @@ class Poll:
             said = self._said(data)
         await self._grown(said, data)
         etags = {key: tag for key, tag in self._row.etags.items() if key in self._row.urls}
-        await self._store(lambda row: row.but(etags=etags | {url: etag} if etag else etags))
+        self._store(lambda row: row.but(etags=etags | {url: etag} if etag else etags))
 
     def _said(self, data: bytes) -> Checkpoint:
         return note.verify(data, Verifier(name=self._log.origin, key=self._log.key))
@@ -175,8 +178,8 @@ class Poll:
         await self._finish()
         self._check_previous(about, block)
         row, log = self._row.but(epoch=about.epoch), self._log
-        self._log = empty_log(row, block)
-        await self._store(lambda stored: stored.but(epoch=about.epoch, etags={}))
+        made = empty_log(row, block)
+        self._store(lambda stored: stored.but(epoch=about.epoch, etags={}), made)
         self._core.note("new-epoch", archive=row.name, epoch=about.epoch, before=log.epoch)
         return True
 
@@ -243,7 +246,7 @@ class Poll:
         made = self._log.but(
             size=edge.size, peaks=edge.peaks, note=data, ahead=0, edge=(),
         )  # fmt: skip
-        await self._core.db.transact(lambda tx: self._put_log(tx, made))
+        self._core.db.apply(lambda tx: self._put_log(tx, made))
         self._desk.changed(self._row.name)
 
     async def _bundles(self, start: int, stop: int) -> AsyncGenerator[list[bytes], None]:
@@ -294,9 +297,15 @@ class Poll:
 
     def _put_log(self, tx: Tables, log: Log) -> Log:
         self._check_alive()
+        self._check_written(tx)
         tx.logs.put(log)
         self._log = log
         return log
+
+    def _check_written(self, tx: Tables) -> None:
+        """Raises StoreFailed if what this poll wrote before is lost: nothing may stand on it."""
+        if tx.logs.get(self._log.archive, self._log.epoch) != self._log:
+            raise StoreFailed("What came before was not written.", next="it is asked for again")
 
     def _check_alive(self) -> None:
         if self._ending():
@@ -349,8 +358,11 @@ class Poll:
 
     async def _apply(self) -> None:
         """Messages of believed entries become wanted, or are erased, as far as it was not done."""
-        while self._log.applied < self._log.size:
-            await self._core.db.transact(self._apply_some)
+        while (left := self._log.size - self._log.applied) > 0:
+            if left > STEP:
+                await self._core.db.transact(self._apply_some)
+            else:
+                self._core.db.apply(self._apply_some)
 
     def _apply_some(self, tx: Tables) -> None:
         log = self._log
@@ -377,15 +389,21 @@ class Poll:
             state="large" if large else "wanted",
         )
 
-    async def _store(self, change: Callable[[Archive], Archive]) -> None:
+    def _store(self, change: Callable[[Archive], Archive], made: Log | None = None) -> None:
+        """Changes the archive's row, and begins a log where one was made."""
+
         def work(tx: Tables) -> None:
+            self._check_alive()
+            self._check_written(tx)
             stored = tx.archives.get(self._row.id)
             if stored is not None:
                 self._row = change(stored)
                 tx.archives.put(self._row)
-                tx.logs.put(self._log)
+                if made is not None:
+                    tx.logs.put(made)
+                    self._log = made
 
-        await self._core.db.transact(work)
+        self._core.db.apply(work)
 
 
 _UNTOLD = "nor does it give the tiles that tell whether it was rewritten: ask a mirror"

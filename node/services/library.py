@@ -141,13 +141,27 @@ def entries_of(tx: Tables, log: Log, start: int, stop: int) -> Iterator[tuple[in
 
 def serves(tx: Tables, name: Cid) -> bool:
     """Whether a block is of a message that this node serves to everybody."""
+    return shelf(tx, name) is not None
+
+
+def shelf(tx: Tables, name: Cid, near: bytes | None = None) -> bytes | None:
+    """An archive (its id) that this node serves to everybody, and whose message a block is of.
+
+    Args:
+        near: where to look first: blocks that are asked for together lie together.
+    """
     block = tx.blocks.get(name)
     if block is None or not block.refs or block.message is None:
-        return False
-    return any(
-        item.state == "here" and (row := tx.archives.get(item.archive)) is not None and row.public
-        for item in tx.items.scan(block.message)
-    )
+        return None
+    if near is not None and (item := tx.items.get(block.message, near)) and _shown(tx, item):
+        return near
+    found = tx.items.scan(block.message)
+    return next((item.archive for item in found if _shown(tx, item)), None)
+
+
+def _shown(tx: Tables, item: Item) -> bool:
+    row = tx.archives.get(item.archive)
+    return item.state == "here" and row is not None and row.public
 
 
 def was_served(tx: Tables, name: Cid) -> bool:

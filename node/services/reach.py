@@ -6,6 +6,8 @@ Spec: 12.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
 
 from node import limits
 from node.archive import append, entry, tile
@@ -19,12 +21,15 @@ from node.objects import answer
 from node.objects.answer import Wanted
 from node.objects.record import Endpoint
 from node.ports import Exchange, Request, Response
+from node.services.core import together
 from node.units import SECOND, ByteCount, Millis
 
 QUICK = Millis(20 * SECOND)
 """For a head or a tile."""
 SLOW = Millis(120 * SECOND)
 """For bodies: 16 MiB at about 1 Mbit/s."""
+SINGLY = 2
+"""Blocks that are asked for by themselves at the same time: as many as connections stay open."""
 HASHES = ByteCount(tile.WIDTH * append.HASH)
 """Bytes of the largest hash tile."""
 
@@ -91,12 +96,12 @@ class Reach:
     async def blocks(self, names: Sequence[Cid]) -> dict[Cid, bytes]:
         """Blocks, each what it is named; what is missing is not served, or not as it should be."""
         found = {} if self._singly else await self._together(names)
-        for name in names:
-            if name not in found:
-                try:
-                    found[name] = await self.block(name)
-                except (Absent, Unverified):
-                    continue
+
+        async def one(name: Cid) -> None:
+            with suppress(Absent, Unverified):
+                found[name] = await self.block(name)
+
+        await together([partial(one, name) for name in names if name not in found], SINGLY)
         return found
 
     async def _together(self, names: Sequence[Cid]) -> dict[Cid, bytes]:

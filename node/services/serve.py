@@ -122,11 +122,15 @@ def _fetched(row: Delivery, name: Cid, sent: Sent, now: Instant) -> Delivery:
 
 
 def _find_all(tx: Tables, wanted: Sequence[answer.Wanted]) -> list[_Found]:
-    found = []
+    found: list[_Found] = []
+    near: bytes | None = None
     for each in wanted:
         for name in each.cids:
             try:
-                found.append(_find(tx, name, each.ticket, wrong=False))
+                if each.ticket is None and (near := library.shelf(tx, name, near)) is not None:
+                    found.append(_open(tx, name))
+                else:
+                    found.append(_find(tx, name, each.ticket, wrong=False))
             except (Absent, StoreFailed):
                 continue  # asked again singly, which tells
     return found
@@ -138,7 +142,7 @@ def _find(tx: Tables, name: Cid, ticket: bytes | None, *, wrong: bool) -> _Found
         raise _absent(name)
     if ticket is None:
         if library.serves(tx, name):
-            return _Found(block=block, data=tx.blocks.data(block))
+            return _open(tx, name)
         if _all_over(tx, block):
             raise Gone(f"nobody may fetch {cid.show(name)} any more")
         raise _absent(name)
@@ -146,6 +150,13 @@ def _find(tx: Tables, name: Cid, ticket: bytes | None, *, wrong: bool) -> _Found
     if row is None or (row.owner, row.message) != (block.author, block.message):
         raise _absent(name)
     return _served(tx, block, row)
+
+
+def _open(tx: Tables, name: Cid) -> _Found:
+    """A block of an archive that is served to everybody."""
+    block = tx.blocks.get(name)
+    assert block is not None, "it was found on a shelf"
+    return _Found(block=block, data=tx.blocks.data(block))
 
 
 def _served(tx: Tables, block: Block, row: Delivery) -> _Found:

@@ -71,6 +71,10 @@ class FailingKv:
         """The next write fails."""
         self._at, self._times, self._after = self.writes + 1, 1, after
 
+    def fail_at(self, number: int) -> None:
+        """The `number`-th write from now fails, counted from 1."""
+        self._at, self._times, self._after = self.writes + number, 1, False
+
     def heal(self) -> None:
         """No write fails any more."""
         self._at, self.full = None, False

@@ -10,7 +10,15 @@ import trio
 from node.archive import note
 from node.archive.note import Checkpoint
 from node.encoding import cid as cids
-from node.errors import Conflict, Malformed, Refused, Unreachable, Unverified, WillcallError
+from node.errors import (
+    Conflict,
+    Malformed,
+    Refused,
+    StoreFailed,
+    Unreachable,
+    Unverified,
+    WillcallError,
+)
 from node.machines.rows import Archive, Item
 from node.ports import Request, Response
 from node.services import library
@@ -178,6 +186,37 @@ async def test_killed_in_the_middle(autojump_clock: trio.testing.MockClock) -> N
         assert (await poll(ben, "cats")).after == 3000
         assert await contents(ben, "cats") == sent
         assert len(w.net.calls) < 120
+
+
+async def test_any_write_may_fail(autojump_clock: trio.testing.MockClock) -> None:
+    """It is told as what it is; nothing is believed that is not here; the next poll mends it."""
+    async with world() as w:
+        anna, ben = await w.add("anna"), await w.add("ben")
+        sent = [letter(n) for n in range(600)] + [LARGE]
+        await published(anna, "cats", sent)
+        failed = 0
+        for number in range(1, 40):
+            name = f"cats-{number}"
+            await follow(ben, url(anna, "cats"), name=name)
+            await ben.flushed()
+            ben.slow = 0.02
+            ben.kv.fail_at(number)
+            try:
+                polled = await poll(ben, name)
+            except StoreFailed:
+                failed += 1
+            else:
+                assert (polled.after, polled.missing) == (601, 0)
+            ben.slow = 0.0
+            ben.kv.heal()
+            await ben.on.follower.again(row_of(ben, name))
+            assert (await poll(ben, name)).verified
+            assert await contents(ben, name) == sent
+            assert await ben.on.follower.verify(row_of(ben, name)) == (601, 601)
+            async with ben.on.follower.ended(ben.owner(), name):
+                await ben.on.publisher.drop(ben.owner(), name)
+        assert failed > 5
+        assert await ben.complaints() == []
 
 
 # --- liars ---------------------------------------------------------------------------------
