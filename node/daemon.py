@@ -385,7 +385,7 @@ async def run(home: Home, ready: Callable[[str], None], *, verbose: bool = False
                     supervisor=supervisor.supervisor(os.environ, os.getpid()),
                     monotonic=SystemClock().monotonic,
                 )
-                readers = (ChildReader(), ChildReader())
+                readers = tuple(ChildReader() for _ in range(3))
                 pages = Pages(node.core, home.pages, SystemThreads(), readers)
                 async with aclosing(pages):
                     node.desk.pages = pages

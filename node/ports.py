@@ -165,6 +165,10 @@ class Files(Protocol):
         ...
 
 
+def _unbounded(size: int) -> None:
+    """For whoever counts no bytes."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """One call to a peer. `ticket` travels as `Authorization: Willcall <base64url>`."""
@@ -186,6 +190,8 @@ class Request:
     """Anybody may answer, over TLS too: the answer proves itself, held against `Response.pin`."""
     room: ByteCount = limits.CAR
     """How large the answer to a request for many blocks may be; one block is always given."""
+    reserve: Callable[[int], None] = _unbounded
+    """Is told how large an answer will be before it is made; RateLimited: there is no room."""
 
     @property
     def car(self) -> bool:

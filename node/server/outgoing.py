@@ -59,6 +59,18 @@ class Outgoing:
             raise RateLimited("your network takes its answers too slowly: try again later")
         return max(left, ONE)
 
+    def grow(self, network: str, held: int, size: int) -> None:
+        """Notes that an answer for which `held` bytes are set aside needs `size`.
+
+        Raises:
+            RateLimited: as `Share.grow`.
+        """
+        mine = self._by_network[network]
+        left = min(self._per_network - mine, self._total - self.bytes)
+        if size - held > left and (mine > held or size > ONE):
+            raise RateLimited("too many large answers are under way: try again later")
+        self.move(network, size - held)
+
     def move(self, network: str, count: int) -> None:
         """Notes more or fewer bytes under way to a network."""
         self.bytes += count
@@ -78,6 +90,16 @@ class Share:
         self._outgoing, self._network = outgoing, network
         self.room = ByteCount(min(most, outgoing.room(network)))
         outgoing.move(network, self.room)
+
+    def grow(self, size: int) -> None:
+        """Sets aside what an answer of `size` bytes needs, whole.
+
+        Raises:
+            RateLimited: there is not as much; less than the whole is of no use to anybody.
+        """
+        if size > self.room:
+            self._outgoing.grow(self._network, self.room, size)
+            self.room = ByteCount(size)
 
     def shrink(self, size: int) -> None:
         """Gives back what is not needed: the answer has `size` bytes."""

@@ -53,6 +53,8 @@ class Route:
     than memory takes no notice of."""
     car: ByteCount = NOTHING
     """The same where a CAR is asked for, if the path has one."""
+    large: bool = False
+    """Whether it says itself what is to be set aside, once it knows that there is work to do."""
 
 
 READ = {"GET": NOTHING, "HEAD": NOTHING}
@@ -80,7 +82,7 @@ PREFIXES: Mapping[str, Route] = {
 
 FILES = re.compile(r"/archives/.*(?:\.eml|\.mbox\.gz|/message/[^/]+/[^/]+)")
 """Pages of archives that are whole messages, or many."""
-FILE = Route(READ, answer=limits.CAR)
+FILE = Route(READ, large=True)
 NO_ROUTE = Route({})
 """A path that is no call."""
 
@@ -137,11 +139,13 @@ class PeerFace:
             return _not_allowed(route)
         request = await _request(scope, receive, method, path, route.bodies[method])
         where = source(scope, self._proxies)
-        if not route.answer:
+        if not route.answer and not route.large:
             return await self._app.answer(request, where)
         most = route.car if route.car and request.car else route.answer
         share = until_sent.enter_context(self._outgoing.share(where, most))
-        if share.room < most:
+        if route.large:
+            request = replace(request, reserve=share.grow)
+        elif share.room < most:
             request = replace(request, room=share.room)
         answer = await self._app.answer(request, where)
         share.shrink(len(answer.body))

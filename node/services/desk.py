@@ -10,16 +10,17 @@ finds nothing new reads nothing from the disk; it can't tell what a power cut wo
 Spec: 12.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Protocol
 
 from node import limits
 from node.archive import append, tile
 from node.encoding import car, cid
 from node.encoding.cid import Cid
 from node.errors import Absent, Gone, Malformed, RateLimited
-from node.machines.rows import Log
+from node.machines.rows import Archive, Log
 from node.objects import message
 from node.ports import CARV1, DAG_CBOR, RAW, Request, Response, Tables
 from node.services import library
@@ -28,14 +29,24 @@ from node.services.library import Library
 
 TEXT = "text/plain; charset=utf-8"
 TILE = "application/octet-stream"
-Pages = Callable[[Request, str], Awaitable[Response | None]]
-"""What answers for people: given the request and its path; None: it has no such page."""
 
 _SHORT = "public, max-age=10"
 _MINUTES = "public, max-age=300"
 _WEEK = "public, max-age=604800"
 _EVER = "public, max-age=31536000, immutable"
 _ANYONE = ("Access-Control-Allow-Origin", "*")
+
+
+class Pages(Protocol):
+    """Archives for people and feed readers."""
+
+    async def __call__(self, request: Request, path: str) -> Response | None:
+        """The page at a path below `/archives/`; None: it has no such page."""
+        ...
+
+    async def gone(self, archive: bytes) -> None:
+        """Forgets what is derived from an archive: it is dropped, or followed no more."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +74,12 @@ class Desk:
         """An archive of that name has another head, durable by now, or is served no more."""
         for key in [key for key in self._heads if key[0] == name]:
             del self._heads[key]
+
+    async def gone(self, row: Archive) -> None:
+        """An archive is not here any more."""
+        self.changed(row.name)
+        if self.pages is not None:
+            await self.pages.gone(row.id)
 
     async def answer(self, request: Request) -> Response:
         """A page under `/archives/`.

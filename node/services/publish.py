@@ -166,6 +166,7 @@ class Publisher:
         self._desk.changed(name)
         while await self._core.db.transact(lambda tx: _clear(tx, row)):
             pass
+        await self._desk.gone(row)
         return row
 
     async def say_where(self) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from node.encoding.cid import Cid
-from node.errors import Damaged, StoreFailed
+from node.errors import Absent, Damaged, StoreFailed
 from node.ports import Threads, Words
 from node.units import Instant
 
@@ -84,6 +84,14 @@ class Gone(NamedTuple):
     reason: str
 
 
+class Month(NamedTuple):
+    """A month that has messages: how many, and how many bytes."""
+
+    month: str
+    messages: int
+    size: int
+
+
 class Row(NamedTuple):
     """A message as lists show it; `removed` is why its body is gone, "" while it is not."""
 
@@ -111,6 +119,7 @@ class Catalogue:
     def __init__(self, file: Path, archive: bytes, threads: Threads) -> None:
         self._file, self._archive, self._threads = file, archive, threads
         self._base: sqlite3.Connection | None = None
+        self._ended = False
 
     # --- keeping up -------------------------------------------------------------------------
 
@@ -144,11 +153,30 @@ class Catalogue:
         query = f"SELECT {_COLUMNS} FROM messages WHERE id >= ? ORDER BY id LIMIT ?"
         return await self._rows(query, first, count)
 
-    async def months(self) -> list[tuple[str, int]]:
-        """Each month that has messages, newest first, with their number."""
-        query = "SELECT month, count(*) FROM messages GROUP BY month ORDER BY month DESC"
-        found: list[tuple[str, int]] = await self._run(lambda base: base.execute(query).fetchall())
-        return found
+    async def months(self) -> list[Month]:
+        """Each month that has messages, newest first."""
+        query = """SELECT month, count(*), sum(size) FROM messages
+            GROUP BY month ORDER BY month DESC"""
+        found = await self._run(lambda base: base.execute(query).fetchall())
+        return [Month(*each) for each in found]
+
+    async def roots(self, numbers: Sequence[int]) -> dict[int, Cid]:
+        """The messages that conversations are called after, by their numbers (`Row.root`)."""
+        asked = tuple(set(numbers))
+        query = f"SELECT {_COLUMNS} FROM messages WHERE id IN ({', '.join('?' * len(asked))})"
+        return {row.id: row.message for row in await self._rows(query, *asked)}
+
+    async def conversations(self, after: int, count: int) -> list[Row]:
+        """The first message of each conversation, by their numbers, behind `after`."""
+        query = f"SELECT {_COLUMNS} FROM messages WHERE root = id AND id > ? ORDER BY id LIMIT ?"
+        return await self._rows(query, after, count)
+
+    async def identities(self, after: str, count: int) -> list[str]:
+        """The Message-IDs behind `after`, in their order."""
+        query = """SELECT DISTINCT identity FROM messages WHERE identity > ?
+            ORDER BY identity LIMIT ?"""
+        found = await self._run(lambda base: base.execute(query, (after, count)).fetchall())
+        return [each for (each,) in found]
 
     async def month(self, month: str, skip: int, count: int) -> list[Row]:
         """The messages of a month, oldest first."""
@@ -204,6 +232,11 @@ class Catalogue:
         rows = await self._run(lambda base: base.execute(query, values).fetchall())
         return [Row(row[0], Cid(row[1]), *row[2:]) for row in rows]
 
+    async def end(self) -> None:
+        """Lets go of the file, which is not made again by whoever still looks at it."""
+        self._ended = True
+        await self.close()
+
     async def close(self) -> None:
         """Lets go of the file."""
         await self._threads.run(self._closed)
@@ -227,6 +260,8 @@ class Catalogue:
             raise StoreFailed(f"{self._file} can't be used: {error.strerror}") from error
 
     def _opened(self) -> sqlite3.Connection:
+        if self._ended:
+            raise Absent("this archive is not here any more", reason="no-archive")
         if self._base is None:
             self._file.parent.mkdir(mode=0o700, exist_ok=True)
             self._base = self._connected()

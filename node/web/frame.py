@@ -1,9 +1,9 @@
 """What pages of archives share: the request, the archive, tags, what is kept as it was made."""
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from node.archive import place
 from node.encoding import cid as cids
@@ -13,7 +13,7 @@ from node.machines.rows import Archive, Item, Log
 from node.ports import Request, Response, Tables
 from node.services import library
 from node.services.core import Core
-from node.services.desk import answered, tag
+from node.services.desk import answered, matches, tag
 from node.web.catalogue import Catalogue, Row
 from node.web.looks import HTML, Looks
 
@@ -48,29 +48,57 @@ class View:
         return f"{self.log.note!r} {self.row.epoch} {self.row.verified} {self.behind}"
 
 
+class Made(NamedTuple):
+    """The bytes of a page; `whole` unless something of it could not be made in time."""
+
+    body: bytes
+    whole: bool = True
+    headers: tuple[tuple[str, str], ...] = ()
+    """In place of those of a page."""
+
+
 class Frame:
-    """Makes answers. Kept are pages whose tag follows from the head of the log."""
+    """Makes answers. Kept are pages whose tag follows from what is known before they are made."""
 
     def __init__(self, core: Core) -> None:
         self.core, self.looks = core, Looks()
-        self._kept: OrderedDict[str, bytes] = OrderedDict()
+        self._kept: OrderedDict[str, Made] = OrderedDict()
 
     async def kept(
-        self, view: View, kind: str, make: Callable[[View], Awaitable[bytes]]
-    ) -> Response:
-        """A page that is made only if it is wanted, and only once."""
-        named = f"{self.looks.version} {view.state} {view.row.name}/{view.path}"
-        etag = tag(named.encode())
-        if view.request.if_none_match == etag:
-            return answered(view.request, b"", kind, MINUTE, etag)
-        page = self._kept.get(etag)
-        if page is None:
-            page = await make(view)
-            self._keep(etag, page)
-        return answered(view.request, page, kind, MINUTE, etag, self.looks.own)
+        self,
+        view: View,
+        make: Callable[[View], Awaitable[Made | None]],
+        *,
+        known: object = None,
+        kind: str = HTML,
+        lifetime: str = MINUTE,
+    ) -> Response | None:
+        """A page that is made only if it is wanted, and if it is small only once.
 
-    def _keep(self, etag: str, page: bytes) -> None:
-        if len(page) <= KEPT_SIZE:
+        Args:
+            view: which.
+            make: its bytes; None: there is no such page.
+            known: all that they follow from, as a value that prints the same when it is the same;
+                None: the state of the whole archive.
+            kind, lifetime: what is said of it.
+        """
+        state = view.state if known is None else repr(known)
+        named = f"{self.looks.version} {self.url(view.row)}{view.path} {state}"
+        etag = tag(named.encode("utf-8", "replace"))
+        if view.request.if_none_match and matches(view.request.if_none_match, etag):
+            return answered(view.request, b"", kind, lifetime, etag)
+        made = self._kept.get(etag) or await make(view)
+        if made is None:
+            return None
+        headers = made.headers or self.looks.own
+        if not made.whole:
+            # Another time there may be more of it.
+            return answered(view.request, made.body, kind, MINUTE, tag(made.body), headers)
+        self._keep(etag, made)
+        return answered(view.request, made.body, kind, lifetime, etag, headers)
+
+    def _keep(self, etag: str, page: Made) -> None:
+        if len(page.body) <= KEPT_SIZE:
             self._kept[etag] = page
         if len(self._kept) > KEPT:
             self._kept.popitem(last=False)
@@ -89,6 +117,15 @@ class Frame:
     def url(self, row: Archive) -> str:
         """Where an archive is served here."""
         return place.Place(origin=self.core.config.origin, root="", name=row.name).url
+
+    def states(self, row: Archive, rows: Sequence[Row]) -> list[tuple[Cid, str]]:
+        """Messages, and where their bytes are: what those say follows from that."""
+
+        def work(tx: Tables) -> list[tuple[Cid, str]]:
+            found = [(each.message, tx.items.get(each.message, row.id)) for each in rows]
+            return [(name, "" if item is None else item.state) for name, item in found]
+
+        return self.core.db.read(work)
 
     def item(self, row: Archive, message: Cid) -> Item | None:
         """The stored row of a message."""

@@ -16,12 +16,10 @@ from node.machines.rows import Item
 from node.mail import mbox
 from node.mail.mask import masked
 from node.ports import Response, Shown
-from node.services.desk import answered, tag
 from node.units import KIB
 from node.web import looks, sanitise
 from node.web.catalogue import Row
-from node.web.frame import MINUTE, WEEK, Frame, View, found
-from node.web.looks import HTML
+from node.web.frame import WEEK, Frame, Made, View, found
 from node.web.reading import Reading
 
 THREAD = 500
@@ -55,41 +53,77 @@ class Letters:
             return await self._eml(view, item)
         if kind == "body.html":
             return await self._body(view, row, item)
-        shown = None if row.removed else await self._reading.page(item)
         thread = await view.catalogue.thread(row.message, THREAD)
-        it = looks.shown(row)
-        page = self._frame.html(
-            view,
-            "message",
-            it["subject"],
-            it=it,
-            rows=looks.tree(thread),
-            **_inside(row, item, shown),
-        )
-        return self._frame.answer(view, page)
+        root = (await view.catalogue.roots([row.root]))[row.root]
 
-    async def _eml(self, view: View, item: Item) -> Response:
-        data = await self._reading.whole(item, WHOLE)
-        name = saved_as(f"{cids.show(item.message)[-8:]}.eml")
-        return answered(view.request, data, "message/rfc822", WEEK, tag(data), (name,))
+        async def make(view: View) -> Made:
+            shown = None if row.removed else await self._reading.page(item)
+            it = looks.shown(row)
+            page = self._frame.html(
+                view,
+                "message",
+                it["subject"],
+                it=it,
+                rows=looks.tree(thread),
+                root=cids.show(root),
+                **_inside(row, item, shown),
+            )
+            return Made(page, shown is not None or item.state != "here")
+
+        return await self._frame.kept(view, make, known=(row, item.state, thread))
+
+    async def _eml(self, view: View, item: Item) -> Response | None:
+        async def make(view: View) -> Made:
+            view.request.reserve(item.size)
+            return Made(
+                await self._reading.whole(item, WHOLE),
+                headers=(saved_as(f"{cids.show(item.message)[-8:]}.eml"),),
+            )
+
+        known = (item.message, item.state)
+        return await self._frame.kept(view, make, known=known, kind="message/rfc822", lifetime=WEEK)
 
     async def _body(self, view: View, row: Row, item: Item) -> Response | None:
-        markup = None if row.removed else await self._reading.html(item)
-        if markup is None:
-            return None
-        it, cleaned = looks.shown(row), Markup(sanitise.clean(masked(markup)))
-        page = self._frame.html(view, "body", it["subject"], it=it, cleaned=cleaned)
-        return answered(view.request, page, HTML, WEEK, tag(page), self._frame.looks.sandboxed)
+        async def make(view: View) -> Made | None:
+            markup = None if row.removed else await self._reading.html(item)
+            if markup is None:
+                return None
+            it, cleaned = looks.shown(row), Markup(sanitise.clean(masked(markup)))
+            page = self._frame.html(view, "body", it["subject"], it=it, cleaned=cleaned)
+            return Made(page, headers=self._frame.looks.sandboxed)
+
+        return await self._frame.kept(view, make, known=(row, item.state), lifetime=WEEK)
 
     async def file(self, view: View, name: str, number: int) -> Response | None:
         """What is attached, by its place from 1; never as the type that it claims to be."""
         row = await found(view, name)
         item = None if row is None else self._frame.item(view.row, row.message)
-        file = None if item is None else await self._reading.file(item, number - 1, WHOLE)
-        if file is None:
+        if item is None:
             return None
-        kind, name_ = "application/octet-stream", saved_as(file.name)
-        return answered(view.request, file.data, kind, WEEK, tag(file.data), (name_,))
+
+        async def make(view: View) -> Made | None:
+            view.request.reserve(item.size)
+            file = await self._reading.file(item, number - 1, WHOLE)
+            return None if file is None else Made(file.data, headers=(saved_as(file.name),))
+
+        known = (item.message, item.state, number)
+        return await self._frame.kept(
+            view, make, known=known, kind="application/octet-stream", lifetime=WEEK
+        )
+
+    async def with_it(self, view: View, name: str) -> list[str]:
+        """The paths of what belongs to a message's page: its bytes, its HTML, what is attached."""
+        row = await found(view, name)
+        item = None if row is None else self._frame.item(view.row, row.message)
+        if row is None or item is None or item.state != "here":
+            return []
+        shown = await self._reading.page(item)
+        made = [f"message/{name}.eml"] if item.size <= WHOLE else []
+        if shown is not None and shown.html:
+            made.append(f"message/{name}.body.html")
+        if shown is not None and item.size <= WHOLE:
+            made += [f"message/{_attached(name, n)}" for n in range(1, len(shown.files) + 1)]
+        return made
 
     async def mbox(self, view: View, rows: Sequence[Row], name: str) -> Response | None:
         """These messages as one compressed mboxrd file, the bytes of each as they came.
@@ -99,8 +133,20 @@ class Letters:
         """
         if not rows:
             return None
-        if sum(row.size for row in rows) > WHOLE:
+        size = sum(row.size for row in rows)
+        if size > WHOLE:
             raise Absent("this is too much for one file", next="take the messages one by one")
+
+        async def make(view: View) -> Made:
+            # The bytes come one message at a time; what is made of them may be as large.
+            view.request.reserve(size)
+            saved = saved_as(f"{view.row.name}-{name}.mbox.gz")
+            return Made(await self._packed(view, rows), headers=(saved,))
+
+        known = [row.date for row in rows], self._frame.states(view.row, rows)
+        return await self._frame.kept(view, make, known=known, kind="application/gzip")
+
+    async def _packed(self, view: View, rows: Sequence[Row]) -> bytes:
         packer, made = zlib.compressobj(wbits=GZIP), bytearray()
         for row in rows:
             item = self._frame.item(view.row, row.message)
@@ -110,9 +156,15 @@ class Letters:
                     made += packer.compress(piece)
                     # All of it at once would stop the node for a second, for whoever asks.
                     await trio.lowlevel.checkpoint()
-        data = bytes(made + packer.flush())
-        saved = saved_as(f"{view.row.name}-{name}.mbox.gz")
-        return answered(view.request, data, "application/gzip", MINUTE, tag(data), (saved,))
+        return bytes(made + packer.flush())
+
+
+def _attached(name: str, number: int) -> str:
+    """Where something attached is.
+
+    Whatever name its sender gave it, any web server takes `.bin` for bytes that are saved.
+    """
+    return f"{name}/{number}.bin"
 
 
 def _pieces(data: bytes) -> Iterator[bytes]:
@@ -123,11 +175,12 @@ def _inside(row: Row, item: Item, shown: Shown | None) -> dict[str, Any]:
     """What a page says of a message's inside."""
     if shown is None:
         why = "" if row.removed else "Its bytes are not here, or can't be taken apart."
-        return {"why": why, "headers": [], "marks": [], "text": "", "files": [], "html": False}
+        return {"why": why, "headers": [], "marks": [], "text": "", "files": [], "html": False,
+                "size": ""}  # fmt: skip
     cid = cids.show(row.message)
     files = []
     for number, each in enumerate(shown.files, 1):
-        url = f"{cid}/{number}-{quote(each.name, safe='')}" if item.size <= WHOLE else ""
+        url = _attached(cid, number) if item.size <= WHOLE else ""
         size = "" if each.size is None else f"{each.size:,} bytes"
         files.append((url, each.name, each.type, size))
     return {
@@ -137,6 +190,7 @@ def _inside(row: Row, item: Item, shown: Shown | None) -> dict[str, Any]:
         "text": masked(shown.text),
         "files": files,
         "html": shown.html,
+        "size": "" if item.size <= WHOLE else f"{item.size:,}",
     }
 
 

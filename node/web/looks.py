@@ -17,10 +17,8 @@ from node.units import Instant
 from node.web.catalogue import UNDATED, Row
 
 HTML = "text/html; charset=utf-8"
-_POLICY = (
-    "default-src 'none'; style-src 'sha256-{}'; base-uri 'none'; form-action 'self'; "
-    "frame-ancestors 'none'"
-)
+_POLICY = "default-src 'none'; style-src 'sha256-{}'; base-uri 'none'; form-action 'self'"
+"""In each page too: what is exported is served by others, who may send no such header."""
 DEEPEST = 6
 """Steps that answers are moved in: more would leave no room on a phone."""
 
@@ -41,7 +39,8 @@ class Looks:
             loader=loader, autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined
         )
         self._style = files["style.css"]
-        policy = _POLICY.format(_hash(self._style))
+        self._policy = _POLICY.format(_hash(self._style))
+        policy = f"{self._policy}; frame-ancestors 'none'"
         self.own = _headers(policy)
         self.sandboxed = _headers(f"{policy}; sandbox allow-top-navigation-by-user-activation")
         self.version = _hash("".join(files[name] for name in sorted(files)))
@@ -49,6 +48,7 @@ class Looks:
     def page(self, name: str, **values: Any) -> bytes:
         """A page."""
         given = {"archive": None, "up": "./", "style": Markup(self._style), **values}
+        given["policy"] = self._policy
         return self._env.get_template(f"{name}.html").render(given).encode("utf-8", "replace")
 
 

@@ -1,5 +1,6 @@
 """The pages of a node, opened when the first one is asked for: templates cost memory and time."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,6 @@ from node.services.library import Library
 
 if TYPE_CHECKING:
     from node.web.pages import Site
-    from node.web.reading import Reading
     from node.web.shelf import Catalogues
 
 
@@ -20,14 +20,14 @@ class Pages:
         core: the ports.
         folder: where catalogues lie.
         threads: where SQLite works.
-        readers: two that take mail apart: for pages, and for the words of a search.
+        readers: three that take mail apart: for pages, for feeds, and for the words of a search.
     """
 
     def __init__(
-        self, core: Core, folder: Path, threads: Threads, readers: tuple[Reader, Reader]
+        self, core: Core, folder: Path, threads: Threads, readers: Sequence[Reader]
     ) -> None:
         self._core, self._folder, self._threads, self._readers = core, folder, threads, readers
-        self._open: tuple[Site, Catalogues, Reading] | None = None
+        self._open: tuple[Site, Catalogues] | None = None
 
     async def __call__(self, request: Request, path: str) -> Response | None:
         """The page at a path below `/archives/`; None: there is no such page."""
@@ -35,19 +35,28 @@ class Pages:
             self._open = self._opened()
         return await self._open[0](request, path)
 
-    def _opened(self) -> tuple["Site", "Catalogues", "Reading"]:
+    async def gone(self, archive: bytes) -> None:
+        """Removes the catalogue of an archive."""
+        if self._open is not None:
+            await self._open[1].gone(archive)
+        for file in self._folder.glob(f"{archive.hex()}.sqlite*"):
+            file.unlink(missing_ok=True)
+
+    def _opened(self) -> tuple["Site", "Catalogues"]:
         from node.web.pages import Site
         from node.web.reading import Reading
         from node.web.shelf import Catalogues
 
-        catalogues = Catalogues(self._core, self._folder, self._threads, self._readers[1])
+        pages, feeds, words = self._readers
+        catalogues = Catalogues(self._core, self._folder, self._threads, words)
         catalogues.clean()
-        reading = Reading(Library(self._core), self._readers[0])
-        return Site(self._core, catalogues, reading), catalogues, reading
+        library = Library(self._core)
+        readings = Reading(library, pages), Reading(library, feeds)
+        return Site(self._core, catalogues, *readings), catalogues
 
     async def aclose(self) -> None:
         """Lets go of files and children."""
         if self._open is not None:
-            _, catalogues, reading = self._open
-            await catalogues.close()
-            await reading.close()
+            await self._open[1].close()
+        for reader in self._readers:
+            await reader.close()

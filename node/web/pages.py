@@ -4,7 +4,7 @@
     /archives/NAME/                newest conversations, months   feed.atom  feed.json  search?q=
     …/YYYY-MM.html                 a month (.pN.html: its next pages; .mbox.gz: its mail)
     …/thread/CID.html              a conversation (.mbox.gz)
-    …/message/CID.html             a message (.eml .body.html; CID/N-name: what is attached)
+    …/message/CID.html             a message (.eml .body.html; CID/N.bin: what is attached)
     …/id/MESSAGE-ID                to the message, or the few that are called so
     …/feed/N.atom                  the N-th fifty of the archive (RFC 5005)
 
@@ -20,6 +20,7 @@ from urllib.parse import parse_qs, quote, unquote
 from node.archive import feed
 from node.encoding import cid as cids
 from node.encoding import origin
+from node.encoding.cid import Cid
 from node.errors import Absent
 from node.ports import Request, Response
 from node.services.core import Core
@@ -27,8 +28,8 @@ from node.services.desk import answered, tag
 from node.web import looks
 from node.web.catalogue import Row, words_of
 from node.web.feeds import Feeds
-from node.web.frame import MINUTE, Frame, View, all_served, found, served
-from node.web.letters import THREAD, Letters
+from node.web.frame import MINUTE, Frame, Made, View, all_served, found, served
+from node.web.letters import THREAD, WHOLE, Letters
 from node.web.looks import HTML
 from node.web.reading import Reading
 from node.web.shelf import Catalogues
@@ -49,7 +50,7 @@ _PATHS = re.compile(
     r"|(?P<mbox>[0-9]{4}-[0-9]{2}|undated)\.mbox\.gz"
     r"|thread/(?P<thread>b[a-z2-7]+)\.(?P<form>html|mbox\.gz)"
     r"|message/(?P<message>b[a-z2-7]+)\.(?P<kind>html|eml|body\.html)"
-    r"|message/(?P<with>b[a-z2-7]+)/(?P<file>[1-9][0-9]{0,2})-[^/]*"
+    r"|message/(?P<with>b[a-z2-7]+)/(?P<file>[1-9][0-9]{0,2})\.bin"
     r"|id/(?P<identity>[^/]+)"
 )
 
@@ -60,17 +61,39 @@ class Site:
     Args:
         core: the ports.
         catalogues: of the archives.
-        reading: opens messages.
+        reading: opens messages for their pages; feeding: for feeds.
     """
 
-    def __init__(self, core: Core, catalogues: Catalogues, reading: Reading) -> None:
+    def __init__(
+        self, core: Core, catalogues: Catalogues, reading: Reading, feeding: Reading
+    ) -> None:
         self._core, self._catalogues = core, catalogues
         self._frame = Frame(core)
-        self._feeds = Feeds(self._frame, reading)
+        self._feeds = Feeds(self._frame, feeding)
         self._letters = Letters(self._frame, reading)
 
     async def __call__(self, request: Request, path: str) -> Response | None:
-        """The page at a path below `/archives/`; None: there is no such page."""
+        """The page at a path below `/archives/`; None: there is no such page.
+
+        Raises:
+            Absent: the same, with words, for whoever takes no HTML.
+        """
+        try:
+            found = await self._found(request, path)
+            text = "Nothing is at this address, or not any more."
+        except Absent as error:
+            if not _reads(request):
+                raise
+            found, text = None, error.text
+        return self._absent(path, text) if found is None and _reads(request) else found
+
+    def _absent(self, path: str, text: str) -> Response:
+        up = "../" * path.count("/") or "./"
+        page = self._frame.looks.page("absent", title="No such page", text=text, up=up)
+        fields = (*self._frame.looks.own, ("Vary", "Accept"))
+        return Response(status=404, body=page, content_type=HTML, headers=fields)
+
+    async def _found(self, request: Request, path: str) -> Response | None:
         if path in ("", "archives.opml"):
             return self._all(request, path)
         name, slash, rest = path.partition("/")
@@ -105,10 +128,10 @@ class Site:
                 return await self._search(view)
             case {"month": month}:
                 part = int(given.get("part", 1))
-                return await self._frame.kept(view, HTML, lambda v: self._month(v, month, part))
+                return await self._month(view, month, part)
             case {"mbox": month}:
-                total = dict(await view.catalogue.months()).get(month, 0)
-                rows = await view.catalogue.month(month, 0, total)
+                totals = {each.month: each.messages for each in await view.catalogue.months()}
+                rows = await view.catalogue.month(month, 0, totals.get(month, 0))
                 return await self._letters.mbox(view, rows, month)
             case {"thread": name, "form": form}:
                 return await self._thread(view, name, form)
@@ -119,7 +142,7 @@ class Site:
             case {"identity": identity}:
                 return await self._called(view, unquote(identity).strip("<>"))
             case _:
-                return await self._frame.kept(view, HTML, self._index)
+                return await self._frame.kept(view, self._index)
 
     def _all(self, request: Request, path: str) -> Response:
         rows = self._core.db.read(all_served)
@@ -132,47 +155,66 @@ class Site:
         page = self._frame.looks.page("list", title="Archives of this node", rows=listed)
         return answered(request, page, HTML, MINUTE, tag(page), self._frame.looks.own)
 
-    async def _index(self, view: View) -> bytes:
-        return self._frame.html(
+    async def _index(self, view: View) -> Made:
+        rows = await view.catalogue.newest(NEWEST)
+        page = self._frame.html(
             view,
             "archive",
             view.row.name,
-            rows=_conversations(await view.catalogue.newest(NEWEST)),
+            rows=_conversations(rows, await view.catalogue.roots([row.root for row in rows])),
             months=await view.catalogue.months(),
             count=view.log.size,
             behind=view.behind,
         )
+        return Made(page)
 
-    async def _month(self, view: View, month: str, part: int) -> bytes:
-        months = dict(await view.catalogue.months())
+    async def _month(self, view: View, month: str, part: int) -> Response | None:
+        months = {each.month: each for each in await view.catalogue.months()}
         rows = await view.catalogue.month(month, (part - 1) * MONTH, MONTH)
         if not rows:
             raise Absent(f"there is no mail of {month} on this page", reason="no-such-page")
-        pages = ceil(months[month] / MONTH)
-        return self._frame.html(
-            view,
-            "month",
-            f"{view.row.name}: {month}",
-            month=month,
-            page=part,
-            pages=pages,
-            total=months[month],
-            rows=looks.tree(rows),
-            beside=_beside(list(months), month, part, pages),
-        )
+        total, pages = months[month], ceil(months[month].messages / MONTH)
+        beside = _beside(list(months), month, part, pages)
+
+        async def make(view: View) -> Made:
+            page = self._frame.html(
+                view,
+                "month",
+                f"{view.row.name}: {month}",
+                month=month,
+                page=part,
+                pages=pages,
+                total=total.messages,
+                whole=total.size <= WHOLE,
+                rows=looks.tree(rows),
+                beside=beside,
+            )
+            return Made(page)
+
+        return await self._frame.kept(view, make, known=(total, rows, beside))
 
     async def _thread(self, view: View, name: str, form: str) -> Response | None:
         row = await found(view, name)
         if row is None:
             return None
         rows = await view.catalogue.thread(row.message, THREAD + 1)
+        root = cids.show((await view.catalogue.roots([row.root]))[row.root])
         if form == "mbox.gz":
-            return await self._letters.mbox(view, rows, cids.show(rows[0].message)[-8:])
-        subject = looks.shown(rows[0])["subject"]
-        listed, cut = looks.tree(rows[:THREAD]), len(rows) > THREAD
-        return self._frame.answer(
-            view, self._frame.html(view, "thread", subject, rows=listed, cut=cut)
-        )
+            return await self._letters.mbox(view, rows, root[-8:])
+
+        async def make(view: View) -> Made:
+            page = self._frame.html(
+                view,
+                "thread",
+                looks.shown(rows[0])["subject"],
+                rows=looks.tree(rows[:THREAD]),
+                cut=len(rows) > THREAD,
+                root=root,
+                whole=sum(row.size for row in rows) <= WHOLE,
+            )
+            return Made(page)
+
+        return await self._frame.kept(view, make, known=rows)
 
     async def _search(self, view: View) -> Response:
         q = parse_qs(view.query).get("q", [""])[0][:QUESTION]
@@ -195,12 +237,20 @@ class Site:
         return self._frame.answer(view, page) if rows else None
 
 
-def _conversations(rows: list[Row]) -> list[dict[str, Any]]:
+def _reads(request: Request) -> bool:
+    """Whether whoever asks shows pages to a person."""
+    return "text/html" in request.accept
+
+
+def _conversations(rows: list[Row], roots: dict[int, Cid]) -> list[dict[str, Any]]:
     """The newest message of each conversation, and how many of it are among the newest."""
     order: dict[int, list[Row]] = {}
     for row in rows:
         order.setdefault(row.root, []).append(row)
-    return [{**looks.shown(each[0]), "count": len(each)} for each in order.values()]
+    return [
+        {**looks.shown(each[0]), "count": len(each), "root": cids.show(roots[root])}
+        for root, each in order.items()
+    ]
 
 
 def _beside(months: list[str], month: str, part: int, pages: int) -> list[tuple[str, str]]:

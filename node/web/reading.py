@@ -1,4 +1,12 @@
-"""Messages of archives, taken apart for pages: one after another, in a child that may be killed."""
+"""Messages of archives, taken apart for pages: one after another, in a child that may be killed.
+
+A message may take some seconds of its child. So nobody waits for it longer than `PATIENCE`, however
+many have asked before; and documents of many messages have a child of their own, and a deadline
+for all of it (`web.feeds`).
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import trio
 
@@ -9,13 +17,18 @@ from node.ports import File, Reader, Shown
 from node.services.core import beginning
 from node.services.library import Library
 
+T = TypeVar("T")
+
+PATIENCE = 15.0
+"""Seconds that a page waits for one message: its own five, and those of two before it."""
+
 
 class Reading:
     """Opens messages.
 
     Args:
         library: where they are.
-        reader: what takes them apart.
+        reader: what takes them apart; nobody else's.
     """
 
     def __init__(self, library: Library, reader: Reader) -> None:
@@ -24,20 +37,17 @@ class Reading:
     async def page(self, item: Item) -> Shown | None:
         """How a message looks; None where its bytes are not here, or it can't be taken apart."""
         content = await beginning(self._library.content(item), SHOWN)
-        async with self._lock:
-            return await self._reader.page(content) if content else None
+        return await self._asked(lambda: self._reader.page(content)) if content else None
 
     async def html(self, item: Item) -> str | None:
         """Its markup, hostile as it came."""
         content = await beginning(self._library.content(item), SHOWN)
-        async with self._lock:
-            return await self._reader.html(content)
+        return await self._asked(lambda: self._reader.html(content))
 
     async def file(self, item: Item, number: int, most: int) -> File | None:
         """An attachment by its place. Raises Absent as `whole`."""
         content = await self.whole(item, most)
-        async with self._lock:
-            return await self._reader.file(content, number)
+        return await self._asked(lambda: self._reader.file(content, number))
 
     async def whole(self, item: Item, most: int) -> bytes:
         """All its bytes.
@@ -51,6 +61,12 @@ class Reading:
                 next="take its blocks from /ipfs/",
             )
         return b"".join([piece async for piece in self._library.content(item)])
+
+    async def _asked(self, ask: Callable[[], Awaitable[T | None]]) -> T | None:
+        with trio.move_on_after(PATIENCE):
+            async with self._lock:
+                return await ask()
+        return None
 
     async def close(self) -> None:
         """Ends the child."""

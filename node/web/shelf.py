@@ -76,12 +76,18 @@ class Catalogues:
             if file.name.partition(".")[0] not in rows:
                 file.unlink(missing_ok=True)
 
+    async def gone(self, archive: bytes) -> None:
+        """Lets go of the catalogue of an archive that is not here any more, for good."""
+        catalogue, lock = self._open.pop(archive, (None, None))
+        if catalogue is not None and lock is not None:
+            async with lock:
+                await catalogue.end()
+
     async def close(self) -> None:
-        """Lets go of all files, and of the parser."""
+        """Lets go of all files."""
         for catalogue, _ in self._open.values():
             await catalogue.close()
         self._open.clear()
-        await self._reader.close()
 
     # --- reading on -------------------------------------------------------------------------
 

@@ -123,3 +123,21 @@ async def test_a_car_of_a_message_is_given_room_before_it_is_read() -> None:
             assert await line.receive_some(12) == b"HTTP/1.1 " + status
         for line in held:
             await line.aclose()
+
+
+def test_what_is_set_aside_for_a_file_is_what_it_needs() -> None:
+    outgoing = Outgoing(total=4 * MIB, per_network=3 * MIB)
+    with outgoing.share("192.0.2.1", ByteCount(0)) as one:
+        assert outgoing.bytes == 0
+        one.grow(2 * MIB)
+        one.grow(1 * MIB)  # less than it has: nothing to do
+        assert outgoing.bytes == 2 * MIB
+        with outgoing.share("192.0.2.2", ByteCount(0)) as two, pytest.raises(RateLimited):
+            two.grow(2 * MIB)
+        with outgoing.share("198.51.100.1", ByteCount(0)) as other:
+            other.grow(2 * MIB)
+            with outgoing.share("203.0.113.1", ByteCount(0)) as last:
+                last.grow(ONE)  # whoever has nothing under way gets one block's worth
+                with pytest.raises(RateLimited):
+                    last.grow(2 * MIB)
+    assert outgoing.bytes == 0

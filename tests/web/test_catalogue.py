@@ -122,7 +122,7 @@ async def test_bytes_that_come_later(made: Catalogue) -> None:
 
 async def test_months_and_pages(made: Catalogue) -> None:
     await made.add([new(n) for n in range(7)], Seen(2, 3))
-    assert await made.months() == [("2020-02", 2), ("2020-01", 5)]
+    assert [each[:2] for each in await made.months()] == [("2020-02", 2), ("2020-01", 5)]
     assert [row.message for row in await made.month("2020-01", 1, 2)] == [name(1), name(2)]
     assert [row.message for row in await made.newest(2)] == [name(6), name(5)]
     assert await made.seen() == Seen(2, 3)

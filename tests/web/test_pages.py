@@ -203,7 +203,7 @@ def test_what_is_attached_is_saved_never_shown(base: str) -> None:
     assert headers["content-disposition"].startswith("attachment;")
     assert "sandbox" in headers["content-security-policy"]
     assert "/" not in headers["content-disposition"].partition("filename=")[2].split(";")[0]
-    assert get(link.rpartition("/")[0] + "/9-x")[0] == 404
+    assert get(link.rpartition("/")[0] + "/9.bin")[0] == 404
 
 
 @pytest.mark.parametrize(
