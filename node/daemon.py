@@ -369,6 +369,7 @@ async def run(home: Home, ready: Callable[[str], None], *, verbose: bool = False
                     seeds=_seeds(),
                     world=_world(config, dns),
                     room=partial(room, home.folder),
+                    threads=SystemThreads(),
                     note=journal.note,
                     warn=journal.warn,
                     found_by=(SqliteShelf(home.search, SystemThreads()), ChildReader()),

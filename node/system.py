@@ -50,7 +50,10 @@ class SystemRandomness:
 
 
 class SystemThreads:
-    """`ports.Threads`: for work that waits for the disk, never for Python loops."""
+    """`ports.Threads`: for work that waits for the disk, or nearly all of which is libsodium's.
+
+    Never for other loops: Python gives them turns of five milliseconds.
+    """
 
     async def run(self, work: Callable[[], T]) -> T:
         """The result of `work()` in a worker thread."""

@@ -17,14 +17,15 @@ from node.archive.tree import Frontier
 from node.encoding import cid as cids
 from node.errors import Malformed, TooLarge, Usage, WillcallError
 from node.localapi.call import Call, Handler, optional, texts, word
-from node.localapi.sending import GROUP, TOGETHER, UPLOAD
-from node.machines.rows import Archive, Item, Log, Owner
+from node.localapi.sending import UPLOAD
+from node.machines.rows import Archive, Item, Log
 from node.mail import mbox, scan
 from node.ports import Tables
 from node.services import library, views
+from node.services.intake import Intake
 from node.services.library import Library, Numbered
 from node.services.node import Node
-from node.services.publish import Plain, Tally
+from node.services.publish import Tally
 from node.services.static import Static
 from node.units import MIB, ByteCount
 
@@ -34,8 +35,6 @@ MOST = 1_000
 """Messages listed in one answer: a second's work."""
 QUOTES = ByteCount(1 * MIB)
 """Bytes that a message may have more in its mbox: a separator, and a `>` here and there."""
-PAUSE = 16
-"""Messages signed before other tasks get their turn: a few milliseconds."""
 FRAMES = "frames"
 """Messages one after the other, each behind a line with its length."""
 
@@ -223,7 +222,8 @@ class ArchiveCalls:
         tally = Tally(size=self._core.db.read(lambda tx: library.log_of(tx, row)).size)
         async with self._adding:
             try:
-                await self._take(call.owner, name, messages, tally)
+                intake = Intake(self._core, self._publisher, call.owner, name, tally)
+                await intake.take(messages)
             except WillcallError as error:
                 if tally.added:
                     error.text += f" (the {tally.added} messages before are in the archive)"
@@ -237,26 +237,6 @@ class ArchiveCalls:
             "size": tally.size,
             "which": tally.which,
         }
-
-    async def _take(
-        self, owner: Owner, name: str, messages: AsyncIterator[bytes], tally: Tally
-    ) -> None:
-        group: list[Plain] = []
-        room = int(GROUP)
-        try:
-            async for content in messages:
-                group.append(self._publisher.sign(owner, content))
-                room -= len(content)
-                if len(group) % PAUSE == 0:
-                    await trio.lowlevel.checkpoint()
-                if len(group) == TOGETHER or room < 0:
-                    full, group, room = group, [], int(GROUP)
-                    await self._publisher.add(owner, name, full, tally)
-        except (Malformed, Usage):
-            # What came before the message that can't be taken is kept, and told.
-            await self._publisher.add(owner, name, group, tally)
-            raise
-        await self._publisher.add(owner, name, group, tally)
 
 
 def document(row: Archive, log: Log | None, origin: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import trio
 
@@ -17,9 +18,11 @@ from node.encoding.cid import Cid
 from node.errors import Absent, Damaged, DiskFull, WillcallError
 from node.machines.rows import Owner
 from node.objects.record import Endpoint
-from node.ports import Clock, Database, Exchange, Files, Note, Randomness, Tables
+from node.ports import Clock, Database, Exchange, Files, Note, Randomness, Tables, Threads
 from node.services.history import History
 from node.units import Instant, Key, Millis
+
+T = TypeVar("T")
 
 LONGEST_SLEEP = 300.0
 """Seconds; a wall clock that was set is noticed after this."""
@@ -32,6 +35,15 @@ def silent(event: str, /, **facts: object) -> None:
 def endless() -> int:
     """A disk that never fills, for whoever has none."""
     return limits.INTEGER
+
+
+class Inline:
+    """`ports.Threads` for whoever has none: it is done at once."""
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """The result of `work()`."""
+        await trio.lowlevel.checkpoint()
+        return work()
 
 
 def short(name: Key | Cid) -> str:
@@ -148,6 +160,7 @@ class Core:
         seeds: directories to begin with.
         drafting: keys of large messages that are being submitted now.
         room: bytes that are free on the disk.
+        threads: where many signatures are made or checked.
         history: what happened to single messages, for `willcall log`.
         tally: what happened how often, for who watches the node.
         probes: calls that contacts were asked to make.
@@ -176,6 +189,7 @@ class Core:
     tally: Tally = field(default_factory=Tally)
     probes: Probes = field(default_factory=Probes)
     room: Callable[[], int] = endless
+    threads: Threads = field(default_factory=Inline)
     note: Note = silent
     warn: Note = silent
 

@@ -20,13 +20,14 @@ from node.ports import (
     Reader,
     Shelf,
     Tables,
+    Threads,
 )
 from node.services import meet, owners
 from node.services.admit import Admission
 from node.services.backup import Backups, Kept
 from node.services.callback import CallBacks
 from node.services.calls import Calls
-from node.services.core import LONGEST_SLEEP, Bell, Core, Tally, endless, silent
+from node.services.core import LONGEST_SLEEP, Bell, Core, Inline, Tally, endless, silent
 from node.services.deliver import Deliverer
 from node.services.desk import Desk
 from node.services.directory import Directory
@@ -148,6 +149,7 @@ def make(
     found_by: tuple[Shelf, Reader] | None = None,
     world: World | None = None,
     room: Callable[[], int] = endless,
+    threads: Threads | None = None,
 ) -> Node:
     """The services of one node over these ports.
 
@@ -160,6 +162,7 @@ def make(
         found_by: what mail is found with; None: none is.
         world: whom to ask about strangers; None: nobody.
         room: bytes that are free on the disk.
+        threads: where many signatures are made or checked; None: in line.
     """
     own = Endpoint(origin=config.origin, pin=pin)
     switch, tally = Switch(exchange, own), Tally()
@@ -178,6 +181,7 @@ def make(
         seeds=seeds,
         warn=tally.counted("warnings", warn),
         room=room,
+        threads=threads or Inline(),
         tally=tally,
     )
     calls = Calls(switch)
