@@ -27,6 +27,9 @@ SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
 """What a peer chose must never run in a browser under our name: not sniffed into HTML, not
 shown in place, and without scripts, forms or origin when it is opened all the same."""
 
+AGAIN = "willcall.again"
+"""Where `respond` puts its `again`."""
+
 LENGTH_DIGITS = 16
 """More digits than any length we take; also bounds the quadratic cost of `int`."""
 
@@ -139,7 +142,9 @@ async def read_body(scope: Scope, receive: Receive, limit: ByteCount) -> bytes:
     return b"".join([data async for data in Body(scope, receive, limit)])
 
 
-async def respond(send: Send, response: Response, *, head: bool = False) -> None:
+async def respond(
+    send: Send, response: Response, *, head: bool = False, again: Callable[[], bool] | None = None
+) -> None:
     """Sends a whole answer with its length and the security headers.
 
     A header the answer carries itself wins over ours: an own page says
@@ -147,11 +152,14 @@ async def respond(send: Send, response: Response, *, head: bool = False) -> None
 
     Args:
         head: send the header section of the answer only (HEAD), its length included.
+        again: says, and counts, whether an equal request may be told the same once more; only for
+            answers without a body. An extension of ASGI that our server knows.
     """
-    start = {
+    start: Message = {
         "type": "http.response.start",
         "status": response.status,
         "headers": _headers(response),
+        AGAIN: again,
     }
     await send(start)
     await send({"type": "http.response.body", "body": b"" if head else response.body})

@@ -210,6 +210,8 @@ class Response:
     headers: tuple[tuple[str, str], ...] = ()
     pin: bytes | None = None
     """The SPKI SHA-256 of who answered a greeting. None: it was no TLS."""
+    holds: Callable[[], bool] | None = None
+    """Whether the same request would get the same answer now; None: nobody can say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

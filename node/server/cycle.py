@@ -12,11 +12,12 @@ from urllib.parse import unquote
 import h11
 import trio
 
-from node.asgi import App, ClientGone, Message, Scope, Traffic, respond
+from node.asgi import AGAIN, App, ClientGone, Message, Scope, Traffic, respond
 from node.errors import WillcallError
 from node.ports import Clock, Response
 from node.problems import problem, problem_of
 from node.server.admission import FOREVER, ServerLimits
+from node.server.repeats import Repeats, Told
 from node.units import KIB, SECOND
 
 log = logging.getLogger(__name__)
@@ -42,17 +43,18 @@ class House:
         self.traffic = traffic
         self.limits = limits
         self.stopping = False
+        self.repeats = Repeats()
         self._clock = clock
         self._date = (0, b"")
 
-    def date(self) -> Fields:
-        """The Date field, printed once a second; none without a clock."""
+    def date(self) -> bytes:
+        """What the field Date says, printed once a second; nothing without a clock."""
         if self._clock is None:
-            return []
+            return b""
         second = self._clock.now() // SECOND
         if self._date[0] != second:
             self._date = (second, formatdate(second, usegmt=True).encode("ascii"))
-        return [(b"date", self._date[1])]
+        return self._date[1]
 
 
 class Line:
@@ -101,6 +103,9 @@ class Cycle:
     Args:
         request: None to answer what could not be read as a request.
         fields: the request's header fields.
+
+    Attributes:
+        told: an answer that may be told again to an equal request.
     """
 
     def __init__(self, line: Line, request: h11.Request | None, fields: Fields) -> None:
@@ -118,6 +123,7 @@ class Cycle:
         self._started = self._told = self._gone = self._reading = False
         self._closing = request is None
         self._ahead = 0
+        self.told: Told | None = None
 
     async def run(self) -> bool:
         """Lets the app answer; True when the connection can take another request."""
@@ -301,14 +307,21 @@ class Cycle:
             if not self._started:
                 raise RuntimeError("http.response.body came before http.response.start")
             return b""
-        fields = [*self._start.get("headers", ()), *self._house.date()]
+        date, again = self._house.date(), self._start.get(AGAIN)
+        fields = [*self._start.get("headers", ())]
+        if date:
+            fields.append((b"date", date))
         if not more and not any(name.lower() == b"content-length" for name, _ in fields):
             fields.append((b"content-length", str(size).encode("ascii")))
         if self._last():
             fields.append((b"connection", b"close"))
         event = h11.Response(status_code=self._start["status"], headers=fields)
         self._start, self._started = None, True
-        return self._wire.send(event) or b""
+        out = self._wire.send(event) or b""
+        if again is not None and not size and not more:
+            before, _, after = out.partition(date) if date else (out, b"", b"")
+            self.told = Told(before, after, again)
+        return out
 
     def _last(self) -> bool:
         """Whether the connection ends with this answer."""

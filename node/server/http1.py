@@ -174,6 +174,7 @@ class _Connection(Line):
         self._server = server
         self._cycle: Cycle | None = None
         self._answered = False
+        self._raw = b""
 
     async def run(self) -> None:
         """Answers requests until one side has enough."""
@@ -215,24 +216,35 @@ class _Connection(Line):
         if request is None:
             return False
         fields = list(request.headers)
-        self._cycle = Cycle(self, request, fields)
+        cycle = self._cycle = Cycle(self, request, fields)
         refusal = _refusal(request, fields, self.house.limits)
         if refusal is not None:
-            await self._cycle.refuse(refusal)
+            await cycle.refuse(refusal)
             return False
-        return await self._cycle.run()
+        stays = await cycle.run()
+        if stays and cycle.told is not None:
+            self.house.repeats.note(self._raw, cycle.told)
+        return stays
 
     async def _head(self) -> h11.Request | None:
         """The next request; None when the connection ends here."""
         if self.house.stopping:
             return None
-        queue = self._server.known if self._answered else self._server.newcomers
-        self.scope.deadline = trio.current_time() + seconds(self.house.limits.idle)
-        queue[self] = None
+        self._wait()
         try:
             return await self._read_head()
         finally:
-            queue.pop(self, None)
+            self._go()
+
+    def _wait(self) -> None:
+        """From now on it is idle, and may be closed to make room."""
+        queue = self._server.known if self._answered else self._server.newcomers
+        self.scope.deadline = trio.current_time() + seconds(self.house.limits.idle)
+        queue[self] = None
+
+    def _go(self) -> None:
+        self._server.known.pop(self, None)
+        self._server.newcomers.pop(self, None)
 
     async def _read_head(self) -> h11.Request | None:
         deadline = math.inf
@@ -241,6 +253,8 @@ class _Connection(Line):
         while (event := self.wire.next_event()) is h11.NEED_DATA:
             self.scope.deadline = min(self.scope.deadline, deadline)
             data = bytes(await self.stream.receive_some(HEAD_CHUNK))
+            if not read and data and not (data := await self._repeated(data)):
+                continue
             if deadline == math.inf:
                 deadline = trio.current_time() + seconds(self.house.limits.head)
             self.wire.receive_data(data)
@@ -251,7 +265,21 @@ class _Connection(Line):
         if read.count(b"\n") != read.count(b"\r\n"):
             # To h11 a bare LF ends a line. A proxy to which it does not would see other fields.
             raise h11.RemoteProtocolError("A line of a head ends with CR and LF.")
+        self._raw = bytes(read)
         return event
+
+    async def _repeated(self, data: bytes) -> bytes:
+        """Answers the requests that came before, byte for byte; what is left to be parsed."""
+        out, rest = self.house.repeats.answers(data, self.house.date())
+        if out:
+            self._go()
+            self.scope.deadline = trio.current_time() + seconds(self.house.limits.slack)
+            await self.stream.send_all(out)
+            self._answered = True
+            self._wait()
+            if self.house.stopping:
+                self.scope.cancel()  # as it is done with all that wait
+        return rest
 
     async def _overdue(self) -> None:
         """A last word to who was too slow; none to who was merely idle, or had to make room."""

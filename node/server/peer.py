@@ -9,7 +9,7 @@ Spec: design section 5.
 
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
@@ -116,7 +116,23 @@ class PeerFace:
             except WillcallError as error:
                 answer = problem_of(error)
             self._note(scope, name, route, answer.status)
-            await respond(send, answer, head=head)
+            await respond(send, answer, head=head, again=self._again(scope, name, route, answer))
+
+    def _again(
+        self, scope: Scope, name: str, route: Route, answer: Response
+    ) -> Callable[[], bool] | None:
+        """For an answer that says how long it holds: whether it does, and it is counted then."""
+        holds = answer.holds
+        if holds is None or answer.body:
+            return None
+
+        def again() -> bool:
+            held = holds()
+            if held:
+                self._note(scope, name, route, answer.status)
+            return held
+
+        return again
 
     def _note(self, scope: Scope, name: str, route: Route, status: int) -> None:
         # Of what the client wrote, only what is ours: it must not choose what is counted.

@@ -11,7 +11,7 @@ Spec: 12.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Protocol
 
@@ -94,7 +94,8 @@ class Desk:
             epoch, last = "", rest
         if last == "checkpoint":
             head = await self._head(name, epoch)
-            return answered(request, head.log.note, TEXT, _SHORT, head.etag)
+            answer = answered(request, head.log.note, TEXT, _SHORT, head.etag)
+            return replace(answer, holds=lambda: self._heads.get((name, epoch)) is head)
         if last == "about":
             head = await self._head(name, epoch)
             return answered(request, head.log.about, DAG_CBOR, _MINUTES, head.about_etag)

@@ -115,6 +115,24 @@ async def test_tags_and_lifetimes(autojump_clock: trio.testing.MockClock) -> Non
         assert after.status == 200
 
 
+async def test_an_answer_says_how_long_it_holds(autojump_clock: trio.testing.MockClock) -> None:
+    """A server may repeat it without asking until there is another head."""
+    async with world() as w:
+        anna = await w.add("anna")
+        await published(anna, "cats", [letter(1)])
+        answer = await get(anna, "/archives/cats/checkpoint")
+        assert answer.holds is not None
+        assert answer.holds()
+        await added(anna, "cats", [letter(2)])
+        assert not answer.holds()
+        later = await get(anna, "/archives/cats/1/checkpoint")
+        assert later.holds is not None
+        assert later.holds()
+        await anna.on.publisher.drop(anna.owner(), "cats")
+        assert not later.holds()
+        assert not answer.holds()
+
+
 @pytest.mark.parametrize(
     "path",
     [
