@@ -8,8 +8,11 @@ from cli import completing, reasons, render
 from cli.state import STATE
 
 ROW = ("name", "did", "address", "origin", "lane", "mutual", "blocked", "added", "verified")
-SHOWN = (*ROW, "origins", "says", "heard", "keyed", "issued", "expires", "trouble")
-TIMES = frozenset({"added", "verified", "heard", "keyed", "issued", "expires"})
+SHOWN = (
+    *ROW, "origins", "says", "heard", "keyed", "issued", "expires", "was", "heir", "followed",
+    "trouble",
+)  # fmt: skip
+TIMES = frozenset({"added", "verified", "heard", "keyed", "issued", "expires", "followed"})
 
 contacts = typer.Typer(
     name="contact", help="People you exchange mail with.", no_args_is_help=True,
@@ -78,6 +81,20 @@ def list_() -> None:
             for row in rows
         ],
     )
+    say_who_was_replaced(rows)
+
+
+def say_who_was_replaced(rows: list[dict[str, Any]]) -> None:
+    """Contacts that go on with another key, until the six words were compared with them."""
+    for row in rows:
+        if row["heir"]:
+            render.note(f"the key of {row['name']} was replaced; mail to it goes to {row['heir']}")
+        elif row["was"] and not row["verified"]:
+            render.note(
+                f"{row['name']} has a new key since {render.when(row['followed'])} UTC: their old "
+                "key and their recovery phrase signed that. The old one is refused."
+            )
+            render.note(f"To be sure of it: willcall contact verify {row['name']}")
 
 
 def _changed(contact: str, action: str, name: str | None = None) -> dict[str, Any] | None:
@@ -96,7 +113,8 @@ def show(
     """All that is known of one contact.
 
     `says`: what they call themselves. `heard`: the last sign of life, to the hour. `keyed`: since
-    when their sealing key is the same. `trouble`: why they are not reached now.
+    when their sealing key is the same. `was`, `heir`, `followed`: their key before and after
+    a replacement, and when that was learnt. `trouble`: why they are not reached now.
     Example: willcall contact show ben
     """
     row = STATE.local().post("contact", contact=contact, action="show")

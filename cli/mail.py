@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from cli import completing, render
+from cli import completing, contact, render
 from cli.local import Local
 from cli.state import STATE
 from node.errors import Unreachable, Usage, WillcallError
@@ -48,8 +48,10 @@ def inbox(
         render.document(rows)
     elif rows:
         _table(rows)
+        contact.say_who_was_replaced(local.get("contacts"))
         render.hint(_next(rows[-1]))
     else:
+        contact.say_who_was_replaced(local.get("contacts"))
         render.note("the inbox is empty")
         render.hint("willcall invite    (a link that makes somebody a contact)")
 

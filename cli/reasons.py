@@ -49,6 +49,7 @@ SAID_NO = {
     "too-large": "it is larger than their node takes: retract it, and send less",
     "unreadable": "their node has fetched it three times and could not verify it: retract it",
     "stale-record": f"their key was replaced meanwhile; {AGAIN}",
+    "replaced": "your key was replaced, and they know it: go on with the new one (willcall whoami)",
     "busy": f"their node has too much to do now; {AGAIN}",
     "rate-limited": f"too much came from your network in a short time; {AGAIN}",
     **dict.fromkeys(

@@ -230,6 +230,8 @@ ASK_OVER = ByteCount(10 * MIB)
 """Larger accepted mail waits at its sender until its owner calls for it."""
 TOKENS = 64
 """Tokens of one owner: more devices than a person has, and a list that can be read."""
+SUCCESSIONS = 16
+"""Keys of one person that are followed, one to the next: more than anybody loses."""
 RING = 200
 """Slots for strangers: what a person can look through."""
 SMALL_BLOCK = ByteCount(64 * KIB)

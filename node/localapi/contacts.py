@@ -11,11 +11,11 @@ from node.errors import NoContact, Usage
 from node.localapi.call import Call, Handler, optional
 from node.machines.rows import Peer
 from node.ports import Tables
-from node.services import find, meet, petnames, views
+from node.services import find, meet, owners, petnames, succession, views
 from node.services.core import Core
 from node.services.node import Node
 from node.services.views import Views
-from node.units import SECOND, Instant
+from node.units import SECOND, Instant, Key
 
 
 class ContactCalls:
@@ -33,6 +33,7 @@ class ContactCalls:
         }
 
     async def _invite(self, call: Call) -> Any:
+        owners.check_current(call.owner)
         body = await call.json()
         valid = body.get("valid", limits.INVITE_DEFAULT)
         if not isinstance(valid, int) or not SECOND <= valid <= limits.KEEP_LONGEST:
@@ -56,7 +57,9 @@ class ContactCalls:
         name = optional(body, "name")
         if name is not None:
             petnames.checked(name)
+        owners.check_current(call.owner)
         link, now = await self._finder.link(str(body.get("link", ""))), self._core.now()
+        await self._finder.succeeded(call.owner.owner, link)
 
         def work(tx: Tables) -> Peer:
             find.pin(tx, call.owner.owner, link, now)
@@ -106,8 +109,14 @@ async def met(core: Core, row: Peer) -> Peer:
     with trio.move_on_after(10):
         while not row.met and row.refused is None:
             await trio.sleep(0.02)
-            row = core.db.read(lambda tx: tx.peers.get(owner, did)) or row
+            row = core.db.read(lambda tx: _now(tx, owner, did)) or row
     return row
+
+
+def _now(tx: Tables, owner: Key, did: Key) -> Peer | None:
+    """The row as it is now: its key may just have turned out to be replaced."""
+    found = tx.peers.get(owner, did)
+    return found if found is None or found.name is not None else succession.following(tx, found)
 
 
 def _known(row: Peer) -> Peer:

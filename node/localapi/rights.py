@@ -25,6 +25,7 @@ RIGHTS: Final[dict[str, str]] = {
     "GET leaving": NODE,
     "POST remove": NODE,
     "POST rotate": NODE,
+    "POST replace": NODE,
     "GET tokens": NODE,
     "POST token": NODE,
     "POST revoke": NODE,

@@ -15,7 +15,7 @@ from node.localapi.call import Call, Handler, texts, word
 from node.machines.rows import Owner, Peer, Sent
 from node.mail import mbox
 from node.ports import Tables
-from node.services import find, mailbox, meet, owners, petnames, views
+from node.services import find, mailbox, meet, owners, petnames, succession, views
 from node.services.ledger import account, check_room
 from node.services.mailbox import Mailbox
 from node.services.node import Node
@@ -89,6 +89,7 @@ class SendingCalls:
         return self._core.db.read(work)
 
     async def _terms(self, call: Call) -> Terms:
+        owners.check_current(call.owner)
         rows = await self._recipients(call.owner, call.query.get("to", []))
         keep = call.number("keep") or limits.KEEP_DEFAULT
         keep_sent = None if call.one("keep_sent") is None else call.one("keep_sent") == "1"
@@ -234,7 +235,7 @@ def _recipient(
         return _itself(tx, owner) if itself else meet.written_to(tx, owner, looked_up, now)
     text = find.known(tx, owner.owner, text)
     try:
-        return petnames.find(tx, owner.owner, text)
+        return succession.following(tx, petnames.find(tx, owner.owner, text))
     except NoContact:
         if text == owner.name or text.startswith(names.did(owner.owner)):
             return _itself(tx, owner)

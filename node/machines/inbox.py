@@ -4,7 +4,8 @@ Order (cheap first; size, shape and the batch's signature came before):
 
 1. what the item itself shows, for anyone: too-large, clock, expired;
 2. the lane: contact (valid capability, or a contact that got through the strangers'
-   checks), else stranger, whose answer is always the same `held`;
+   checks); a contact's key that was replaced, which is told so; else stranger, whose answer
+   is always the same `held`;
 3. for the contact's lane: not-here, a box that does not open, what is known of this
    delivery already (mail, retraction, pickup), then accept or let it wait.
 
@@ -25,6 +26,7 @@ class Lane(Enum):
 
     CONTACT = "contact"
     BEFORE = "was a contact before"
+    REPLACED = "a contact's key that was replaced"
     STRANGER = "stranger"
 
 
@@ -47,6 +49,8 @@ def lane(peer: Peer | None, capability_holds: bool) -> Lane:
     """
     if peer is not None and peer.blocked:
         return Lane.STRANGER
+    if peer is not None and peer.heir is not None:
+        return Lane.REPLACED if capability_holds else Lane.STRANGER
     if peer is not None and peer.name is not None:
         return Lane.CONTACT
     return Lane.BEFORE if capability_holds else Lane.STRANGER

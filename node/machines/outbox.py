@@ -5,6 +5,7 @@
        ├── author ──▶ retracted ──receipt──▶ confirmed (before the retraction)
        └── keep_until ──▶ expired ──receipt──▶ confirmed (after it, still true)
     confirmed ──poll of a restored recipient──▶ notified (older receipts are void)
+    any open state ──the addressee's key was replaced──▶ stored, for the new key
 
 Rules:
 - Only a verified receipt, the author's own retraction, or keep_until ends a delivery.
@@ -22,7 +23,7 @@ from collections.abc import Sequence
 from node import limits
 from node.machines import retry
 from node.machines.rows import Attempt, Delivery
-from node.units import Instant
+from node.units import Instant, Key
 
 OPEN = frozenset({"stored", "notified", "held", "refused", "fetched"})
 PAUSED = frozenset({"held", "refused"})
@@ -186,6 +187,34 @@ def on_lost(
         ended_as=None,
     )
     return made
+
+
+def on_heir(row: Delivery, to: Key, ticket: bytes, stamp: Instant, now: Instant) -> Delivery:
+    """The addressee goes on with another key: nobody has told that one yet.
+
+    What the old key was told, and fetched, is over with its ticket.
+
+    Args:
+        row: an open delivery.
+        to: the new key.
+        ticket: the new key's.
+        stamp: the owner's next distinct instant.
+        now: our clock.
+    """
+    made: Delivery = row.but(
+        to=to,
+        ticket=ticket,
+        stamp=stamp,
+        state="stored",
+        reason=None,
+        announced=False,
+        step=0,
+        attempts=(),
+        next_at=_by(row, now),
+        got=b"",
+        fetched_at=None,
+    )
+    return made if is_open(row) else row
 
 
 def _is_void(row: Delivery, at: Instant, now: Instant) -> bool:

@@ -69,6 +69,9 @@ class Owner(Row, frozen=True, kw_only=True, omit_defaults=True):
         signing: the Ed25519 seed; sealing: (X25519 secret, made at), newest first.
         record: the current address record, a block; one with a successor is the last.
         recovered: when it began again from the phrase alone, remembering nothing before.
+        heir: the key that took over, as the record says; nothing is sent with this one any more.
+        before: the last records of the keys that came before, oldest first: whoever knows only
+            one of those is told.
     """
 
     owner: Key
@@ -80,6 +83,8 @@ class Owner(Row, frozen=True, kw_only=True, omit_defaults=True):
     record: bytes
     created: Instant
     recovered: Instant | None = None
+    heir: Key | None = None
+    before: tuple[bytes, ...] = ()
 
 
 class Token(Row, frozen=True, kw_only=True, omit_defaults=True):
@@ -159,6 +164,8 @@ class Peer(Row, frozen=True, kw_only=True, omit_defaults=True):
         provisional: the name is a stand-in until a record says what the peer is called.
         verified: when the owner compared the six words with them.
         keyed: when its present sealing key was first seen here.
+        heir: the key that took over: this row is kept to refuse the old one.
+        before: the key whose contact it took over, with its name, at `followed`.
     """
 
     owner: Key
@@ -193,6 +200,9 @@ class Peer(Row, frozen=True, kw_only=True, omit_defaults=True):
     provisional: bool = False
     verified: Instant | None = None
     keyed: Instant = Instant(0)
+    heir: Key | None = None
+    before: Key | None = None
+    followed: Instant = Instant(0)
 
 
 class Sent(Row, frozen=True, kw_only=True, omit_defaults=True):

@@ -29,7 +29,7 @@ from node.objects.receipt import RECEIPT, RETRACTION, Receipt
 from node.objects.signed import Signed
 from node.ports import Tables
 from node.services import arrive, ledger, owners
-from node.services.core import Core, secrets_of
+from node.services.core import Core, secrets_of, short
 from node.services.gate import Gate, Seen
 from node.services.strangers import Strangers, Visit
 from node.services.switch import OWN
@@ -180,7 +180,8 @@ class _Desk:
         self.capable.add(index)
         if self._tx.owners.get(item.to) is None:
             return True
-        return inbox.lane(self._tx.peers.get(item.to, item.sender), True) is Lane.CONTACT
+        lane = inbox.lane(self._tx.peers.get(item.to, item.sender), True)
+        return lane in (Lane.CONTACT, Lane.REPLACED)
 
     def _admits(self, gate: Gate, item: Notification) -> bool:
         return not self._node.storm and gate.admits(self._source, item.sender, item.to)
@@ -219,8 +220,16 @@ class _Desk:
         owner = self._tx.owners.get(item.to)
         if owner is None and holds:
             return refused("not-here")
+        if owner is not None and owner.heir is not None:
+            # What /v1/owners tells anyone: who is written to has another key now.
+            return refused("stale-record", record=owners.record_of(owner))
         peer = None if owner is None else self._tx.peers.get(item.to, item.sender)
         lane = Lane.CONTACT if item.sender == item.to else inbox.lane(peer, holds)
+        if lane is Lane.REPLACED:
+            self._core.note("replaced-key", peer=short(item.sender), kind="notification")
+            return refused("replaced")
+        if peer is not None and peer.heir is not None:
+            return HELD
         if owner is not None and (lane is Lane.CONTACT or (peer is not None and not peer.blocked)):
             self.touched.add((item.to, item.sender))
         if owner is not None and lane is Lane.CONTACT:

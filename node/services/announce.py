@@ -136,6 +136,8 @@ class Announcer:
             if _newer(tx, met, fact, now) and name not in resealed:
                 resealed.add(name)
                 after = outbox.on_newer_record(after, now)
+            if _stored(tx, before) is None:
+                return  # its addressee has another key, and the delivery goes there
         ledger.change(tx, before, after, now, keep_sent=self._core.config.keep_sent)
 
 

@@ -11,6 +11,7 @@ from node.machines.rows import Peer
 from node.objects.answer import Answer, PollAnswer
 from node.objects.introduction import POLL, Poll
 from node.ports import Tables
+from node.services import meet
 from node.services.admit import Admission
 from node.services.calls import Calls
 from node.services.core import Core
@@ -39,6 +40,7 @@ class Asker:
             answer = await self._poll(met, since)
             if not isinstance(answer, PollAnswer):
                 self._note(met, lambda row: peers.on_poll_refused(row, now, jitter))
+                self._learn(met, answer, now)
                 return
             for signed in answer.batches:
                 await self._admission.polled(signed, met.peer.did, met.at.origin)
@@ -66,6 +68,16 @@ class Asker:
             lost=met.peer.lost,
         )
         return await self._calls.poll(met.at, POLL.sign(asked, met.owner.signing))
+
+    def _learn(self, met: Met, answer: Answer, now: Instant) -> None:
+        """Whom it asked has another key now: that is told instead."""
+        told = answer.record
+        if told is None or told.claim.id != met.peer.did:
+            return
+        told.verify()
+        self._core.db.apply(
+            lambda tx: meet.learn(tx, met.owner.owner, met.peer.did, told.block, now)
+        )
 
     def _note(self, met: Met, fact: Callable[[Peer], Peer]) -> None:
         def work(tx: Tables) -> None:

@@ -16,7 +16,7 @@ from node.encoding import names
 from node.encoding import origin as origins
 from node.encoding.cid import Cid
 from node.errors import Absent, Damaged, DiskFull, WillcallError
-from node.machines.rows import Owner
+from node.machines.rows import Owner, Peer
 from node.objects.record import Endpoint
 from node.ports import Clock, Database, Exchange, Files, Note, Randomness, Tables, Threads
 from node.services.history import History
@@ -211,6 +211,11 @@ class Core:
                 f"{limits.DISK_LOW:,} are kept for receipts and deletions; nothing was stored",
                 next="make room; it goes on by itself",
             )
+
+    def followed(self, before: Peer, after: Peer) -> None:
+        """Says that a contact goes on with another key, once that one is met."""
+        if after.before is not None and after.met and not before.met:
+            self.warn("contact-replaced", peer=short(after.did), was=short(after.before))
 
     def now(self) -> Instant:
         """The wall clock, to be read once for each fact."""

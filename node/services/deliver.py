@@ -10,7 +10,7 @@ refused ends only its own round. Spec: 06.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import islice
 
@@ -19,6 +19,7 @@ from node.errors import Unreachable, WillcallError
 from node.machines import peer as peers
 from node.machines import retry
 from node.machines.rows import Errand, Owner, Peer
+from node.objects import record
 from node.objects.answer import ACCEPTED, Answer, refused
 from node.objects.receipt import RECEIPT, Receipt
 from node.ports import Tables
@@ -174,7 +175,9 @@ class Deliverer:
             meet.on_answer(tx, met.owner.owner, met.peer.did, answer, now, jitter)
             return tx.peers.get(met.owner.owner, met.peer.did) or met.peer
 
-        return replace(met, peer=await self._core.db.transact(work))
+        after = replace(met, peer=await self._core.db.transact(work))
+        self._core.followed(met.peer, after.peer)
+        return after
 
     async def _receipts(self, met: Met) -> None:
         owed = await self._errands(met, "receipt")
@@ -226,13 +229,23 @@ class Deliverer:
             self._told(owed, ACCEPTED)
 
     async def _begun_again(self, met: Met) -> Met:
-        """An owner that began again may know less of itself than its contacts do."""
+        """Who knows only a key that came before hears first who took over.
+
+        And an owner that began again may know less of itself than its contacts do.
+        """
+        if met.owner.before and met.peer.introduce_at <= self._core.now():
+            await self._tell_before(met)
         if met.owner.recovered is None or met.peer.introduce_at > self._core.now():
             return met
         try:
             return replace(met, owner=await self._tell(met))
         except Answered:
             return met  # the introduction carries the same record
+
+    async def _tell_before(self, met: Met) -> None:
+        for block in met.owner.before:
+            with suppress(Answered):  # it may know none of it, and then keeps nothing
+                await self._calls.record(met.at, record.decode(block).claim.id, block)
 
     async def _tell(self, met: Met) -> Owner:
         """Tells our record; the owner, with a newer record if a newer one was known there."""

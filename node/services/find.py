@@ -10,10 +10,12 @@ from node.discovery.webfinger import Handle
 from node.encoding import names
 from node.errors import Malformed, NoContact, Refused, Unreachable, Usage
 from node.machines.rows import Pin
+from node.objects.record import Endpoint
 from node.ports import Tables
+from node.services import succession
 from node.services.calls import Calls
 from node.services.core import Core
-from node.services.meet import Link, parse_link
+from node.services.meet import Link, learn, parse_link
 from node.units import Instant, Key
 
 
@@ -46,6 +48,29 @@ class Finder:
             error.next = error.next or hint
             raise
         return Link(did=place.did, origin=place.origin, handle=handle)
+
+    async def succeeded(self, owner: Key, link: Link) -> None:
+        """Where a domain names another key than before: did the one before say so itself?
+
+        The node that the domain names is asked for the last record of the key that is pinned.
+        """
+        handle = link.handle
+        known = (
+            None if handle is None else self._core.db.read(lambda tx: _pinned(tx, owner, handle))
+        )
+        if known is None or known == link.did:
+            return
+        try:
+            signed = await self._calls.owner(Endpoint(origin=link.origin), known)
+        except Unreachable:
+            return  # then it did not
+        now = self._core.now()
+        await self._core.db.transact(lambda tx: learn(tx, owner, known, signed.block, now))
+
+
+def _pinned(tx: Tables, owner: Key, handle: Handle) -> Key | None:
+    row = tx.pins.get(owner, handle.digest)
+    return None if row is None else row.did
 
 
 def parse(text: str) -> Handle:
@@ -83,7 +108,9 @@ def pin(tx: Tables, owner: Key, link: Link, now: Instant) -> None:
         tx.pins.put(
             Pin(owner=owner, digest=handle.digest, handle=str(handle), did=link.did, at=now)
         )
-    elif row.did != link.did:
+    elif succession.end_of(tx, owner, row.did) == link.did:
+        tx.pins.put(row.but(did=link.did))
+    else:
         old, new = names.did(row.did), names.did(link.did)
         raise Refused(
             f"{handle} was {old}, and {handle.domain} now says {new}; nothing was changed",

@@ -19,7 +19,7 @@ from node.objects.receipt import RECEIPT, RETRACTION, Retraction
 from node.objects.record import Record
 from node.objects.signed import Signed
 from node.ports import Tables
-from node.services import arrive, ledger, meet, owners, ring
+from node.services import arrive, ledger, meet, owners, ring, succession
 from node.services.admit import receipt_answer
 from node.services.announce import count_receipt, item
 from node.services.core import Core, the_owner
@@ -43,7 +43,8 @@ class Hearing:
         keep_sent = self._core.config.keep_sent
 
         def work(tx: Tables) -> Answer:
-            if any(tx.deliveries.get(claim.to, m, claim.sender) for m in claim.messages):
+            rows = (tx.deliveries.get(claim.to, m, claim.sender) for m in claim.messages)
+            if any(rows) and not succession.is_replaced(tx, claim.to, claim.sender):
                 receipt = signed.verify()
                 count_receipt(tx, receipt, now, keep_sent=keep_sent)
                 ledger.heard(tx, claim.to, claim.sender, now)
@@ -90,7 +91,9 @@ class Hearing:
         def work(tx: Tables) -> bytes:
             peer = tx.peers.get(claim.to, claim.sender)
             owner = tx.owners.get(claim.to)
-            if owner is None or peer is None:
+            if owner is not None and owner.heir is not None:
+                return encode(refused("stale-record", record=owners.record_of(owner)))
+            if owner is None or peer is None or peer.heir is not None:
                 return encode_poll(claim.since, False, [])
             asked = signed.verify()
             if abs(asked.issued - now) > limits.CLOCK_SKEW or asked.issued <= peer.asked:
@@ -182,12 +185,13 @@ class Hearing:
 
 def _peers_called(tx: Tables, did: Key) -> list[Peer]:
     found = (tx.peers.get(row.owner, did) for row in tx.owners.scan())
-    return [row for row in found if row is not None and row.name is not None]
+    known = (row for row in found if row is not None)
+    return [row for row in known if row.name is not None or row.heir is not None]
 
 
 def _concerns(tx: Tables, claim: Retraction) -> bool:
     """Whether anything here is about this delivery."""
-    if tx.owners.get(claim.to) is None:
+    if tx.owners.get(claim.to) is None or succession.is_replaced(tx, claim.to, claim.sender):
         return False
     if arrive.mail_of(tx, claim.to, claim.message, claim.sender) is not None:
         return True
@@ -230,7 +234,8 @@ def reopen(
 ) -> None:
     """A restored recipient: what it confirmed and forgot waits for it again."""
     memory, start = lost
-    for before in _forgotten(tx, owner, to, lost):
+    keys = (to, *succession.forebears(tx, owner, to))
+    for before in [row for key in keys for row in _forgotten(tx, owner, key, lost)]:
         sent = tx.sent.get(owner, before.message)
         if sent is None or sent.charge not in ("waiting", "grace"):
             continue
@@ -240,6 +245,8 @@ def reopen(
         if opened != before:
             tx.accounts.put(account.but(stamp=stamp))
             ledger.change(tx, before, opened, now, keep_sent=keep_sent)
+            if opened.to != to:  # it went to the key that came before
+                succession.readdress(tx, opened, to, now, keep_sent=keep_sent)
     ledger.owe(tx, owner, to, now, now)
 
 

@@ -343,7 +343,14 @@ class Mailbox:
                 raise NoContact(
                     f"nothing is known of {names.did(did)}", next="willcall contact add ADDRESS"
                 )
-            row = _befriended(tx, row or Peer(owner=owner.owner, did=did), slot, name, now)
+            row = row or Peer(owner=owner.owner, did=did)
+            if row.heir is not None:
+                raise Refused(
+                    f"{names.did(did)} was replaced; its owner goes on with {names.did(row.heir)}",
+                    reason="replaced",
+                    next="willcall contact list",
+                )
+            row = _befriended(tx, row, slot, name, now)
             if slot is not None:
                 self._check_proof(slot)
             if slot is not None and slot.message is not None:

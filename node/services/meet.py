@@ -20,7 +20,7 @@ from node.objects.introduction import INTRODUCTION, Introduction
 from node.objects.record import Record
 from node.objects.signed import Signed
 from node.ports import Tables
-from node.services import ledger, owners, petnames, ring
+from node.services import ledger, owners, petnames, ring, succession
 from node.services.core import Core, short
 from node.services.gate import Gate, Seen
 from node.services.strangers import Strangers, Visit
@@ -118,6 +118,8 @@ def add(tx: Tables, owner: Owner, link: Link, name: str | None, now: Instant) ->
     if link.did == owner.owner:
         raise Usage("this is your own address", next="pass it on to somebody else")
     row = tx.peers.get(owner.owner, link.did) or Peer(owner=owner.owner, did=link.did)
+    if row.heir is not None:  # an old address, of somebody whose new key is known
+        return succession.following(tx, row)
     if row.met and row.name is not None and not row.blocked:
         return _look_there(tx, row, link.origin, now)
     row = row.but(
@@ -139,7 +141,7 @@ def tell_record(tx: Tables, owner: Owner, now: Instant) -> None:
     """The owner's record has changed: every contact is told."""
     name = cid.of_object(owner.record)
     for row in list(tx.peers.by("named", owner.owner)):
-        if not row.blocked:
+        if not row.blocked and row.heir is None:
             told = Errand(owner=owner.owner, to=row.did, kind="record", message=name, next_at=now)
             tx.errands.put(told)
             tx.peers.put(peers.on_owed(row, now, now))
@@ -147,7 +149,8 @@ def tell_record(tx: Tables, owner: Owner, now: Instant) -> None:
 
 def knowing(tx: Tables, owner: Key) -> tuple[int, int]:
     """How many contacts know the owner's record, and how many there are (blocked ones aside)."""
-    rows = [row for row in tx.peers.by("named", owner) if not row.blocked and row.met]
+    named = (row for row in tx.peers.by("named", owner) if row.heir is None)
+    rows = [row for row in named if not row.blocked and row.met]
     untold = sum(1 for row in rows if any(True for _ in tx.errands.scan(owner, row.did, RECORD)))
     return len(rows) - untold, len(rows)
 
@@ -168,6 +171,8 @@ def written_to(tx: Tables, owner: Owner, link: Link, now: Instant) -> Peer:
         row = Peer(owner=owner.owner, did=link.did)
     if row.record is None:
         row = row.but(origin=link.origin)
+    if row.heir is not None:
+        return succession.following(tx, row)
     made: Peer = row.but(written=True)
     tx.peers.put(made)
     return made
@@ -196,7 +201,8 @@ def remove(tx: Tables, row: Peer) -> None:
     """Not a contact any more; what is under way to it or from it keeps its row."""
     owed = any(True for _ in tx.deliveries.by("open", row.owner, row.did))
     owed = owed or any(True for _ in tx.errands.by("due", row.owner, row.did))
-    if not owed and not any(True for _ in tx.pickups.scan(row.owner, row.did)):
+    owed = owed or any(True for _ in tx.pickups.scan(row.owner, row.did))
+    if not owed and row.heir is None:  # else the old key could come as a stranger
         tx.peers.delete(row)
         return
     tx.peers.put(
@@ -260,7 +266,10 @@ def with_record(row: Peer, block: bytes, now: Instant) -> Peer:
 def learn(
     tx: Tables, owner: Key, did: Key, block: bytes, now: Instant, *, greeted: str | None = None
 ) -> Peer | None:
-    """A verified record of a peer: kept when it beats the one we have. None: no such peer."""
+    """A verified record of a peer: kept when it beats the one we have. None: no such peer.
+
+    One with a successor is followed: the contact is moved to the new key.
+    """
     row = tx.peers.get(owner, did)
     if row is None:
         return None
@@ -270,7 +279,7 @@ def learn(
     if row.provisional:
         row = petnames.give(tx, row, None)
     tx.peers.put(row)
-    return row
+    return succession.follow(tx, row, now)
 
 
 def on_answer(
@@ -278,6 +287,9 @@ def on_answer(
 ) -> None:
     """The other node answered our introduction."""
     row = tx.peers.get(owner, did)
+    if row is not None and answer.record is not None and _replaces(answer.record, row):
+        learn(tx, owner, did, answer.record.block, now)
+        return
     if row is None:
         return
     if answer.state == "accepted" and answer.introduction is not None:
@@ -299,6 +311,8 @@ def _complete(tx: Tables, row: Peer, signed: Signed[Introduction], now: Instant)
         return False
     if theirs.sender != row.did or theirs.to != row.owner or known is None:
         return False
+    if known.successor is not None:
+        return False
     tx.peers.put(_befriend(tx, row, theirs, now))
     ledger.heard(tx, row.owner, row.did, now)
     return True
@@ -308,6 +322,17 @@ def _own_record(theirs: Introduction) -> Record | None:
     """The verified record inside, if it is the introducer's own."""
     inside = record.decode(theirs.record).verify()
     return inside if inside.id == theirs.sender else None
+
+
+def _replaces(signed: Signed[Record], row: Peer) -> bool:
+    """Whether an answer's record says that the peer's key was replaced; and is true."""
+    if signed.claim.id != row.did or signed.claim.successor is None:
+        return False
+    try:
+        signed.verify()
+    except Unverified:
+        return False
+    return True
 
 
 def taken(row: Peer, signed: Signed[Introduction], now: Instant) -> Peer:
@@ -362,6 +387,9 @@ class Introductions:
         theirs = self._verified(signed)
         if theirs.issued > now + limits.CLOCK_SKEW:
             return refused("clock")
+        over = self._core.db.read(lambda tx: _replaced(tx, theirs))
+        if over is not None:
+            return over
         answer = self._core.db.apply(lambda tx: self._answer(tx, theirs, block, source, now))
         if answer is HELD:
             self._seen.note(block, good=True, answer=b"held")
@@ -416,6 +444,9 @@ class Introductions:
         theirs = signed.verify()
         if _own_record(theirs) is None:
             raise Unverified("an invite is for the key that introduces itself", reason="forged")
+        over = _replaced(tx, theirs)
+        if over is not None:
+            return over
         row = tx.peers.get(claim.to, claim.sender)
         word = _against(invite, row, theirs, now)
         if word == "spent":
@@ -436,12 +467,27 @@ class Introductions:
             _vouch(tx, row, theirs, now)
             return ACCEPTED
         befriended = _befriend(tx, row, theirs, now)
+        self._core.followed(row, befriended)
         tx.peers.put(befriended)
         ledger.heard(tx, row.owner, row.did, now)
         ring.drop_introduction(tx, row.owner, row.did)
         ours = introduction(owner, befriended, tx.node().capability, now)
         self._core.outgoing.ring()
         return Answer(state="accepted", introduction=INTRODUCTION.decode(ours))
+
+
+def _replaced(tx: Tables, theirs: Introduction) -> Answer | None:
+    """The answer where either key was replaced; None: neither was.
+
+    Whoever introduces itself hears what it may know already; of ours, what /v1/owners tells.
+    """
+    owner, row = tx.owners.get(theirs.to), tx.peers.get(theirs.to, theirs.sender)
+    if owner is not None and owner.heir is not None:
+        return refused("stale-record", record=owners.record_of(owner))
+    own = _own_record(theirs)
+    if row is not None and row.heir is not None and not row.blocked and own is not None:
+        return refused("replaced")
+    return refused("replaced") if own is not None and own.successor is not None else None
 
 
 def _vouch(tx: Tables, row: Peer, theirs: Introduction, now: Instant) -> None:
@@ -469,7 +515,9 @@ def _against(invite: Invite, row: Peer | None, theirs: Introduction, now: Instan
 
 
 def lane_word(row: Peer) -> str:
-    """`contact`, `stranger` (not met yet) or `closed` (blocked)."""
+    """`contact`, `stranger` (not met yet), `closed` (blocked) or `replaced` (by another key)."""
     if row.blocked:
         return "closed"
+    if row.heir is not None:
+        return "replaced"
     return "contact" if row.met else "stranger"

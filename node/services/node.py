@@ -126,8 +126,9 @@ class Node:
 
 def _poll_contacts(tx: Tables, owner: Owner, now: Instant) -> None:
     """A node that starts asks its contacts what it missed."""
-    for row in list(tx.peers.by("named", owner.owner)):
-        if row.met and not row.blocked:
+    named = [] if owner.heir is not None else list(tx.peers.by("named", owner.owner))
+    for row in named:
+        if row.met and not row.blocked and row.heir is None:
             tx.peers.put(row.but(poll_at=now, wake_at=now, silent=0))
 
 

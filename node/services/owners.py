@@ -80,7 +80,7 @@ async def make(
                 f"there is an owner {name!r} already; nothing was changed",
                 next="willcall owner list",
             )
-        owner = _owner(derived, name, endpoints, node.owners, now)
+        owner = fresh(derived, name, endpoints, node.owners, now)
         here = tx.owners.get(owner.owner)
         if here is not None:
             raise Conflict(
@@ -97,9 +97,10 @@ async def make(
     return Made(owner=owner, phrase=phrase.words(seed) if recover is None else None)
 
 
-def _owner(
+def fresh(
     derived: keys.Keys, name: str, endpoints: tuple[Endpoint, ...], order: int, now: Instant
 ) -> Owner:
+    """An owner with these keys and its first record; not stored yet."""
     made = Record(
         id=keys.public(derived.signing),
         sealing=keys.sealing_public(derived.sealing),
@@ -233,7 +234,7 @@ def outdone(owner: Owner, block: bytes, now: Instant) -> Owner:
     if ours.successor is not None or not theirs.beats(ours):
         return owner
     if theirs.successor is not None:
-        final: Owner = owner.but(record=block)
+        final: Owner = owner.but(record=block, heir=theirs.successor)
         return final
     return owner if theirs.seq >= limits.INTEGER else renewed(owner, now, above=theirs.seq)
 

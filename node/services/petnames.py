@@ -14,6 +14,7 @@ from node.errors import Conflict, Malformed, NoContact, Usage
 from node.machines.rows import Peer
 from node.objects import record
 from node.ports import Tables
+from node.services import succession
 from node.units import Key
 
 
@@ -96,10 +97,12 @@ def find(tx: Tables, owner: Key, text: str) -> Peer:
 
 
 def _by_did(tx: Tables, owner: Key, text: str) -> Peer | None:
+    """By a key that was replaced: whoever goes on with its name."""
     try:
-        return tx.peers.get(owner, names.parse_did(text.partition("@")[0]))
+        row = tx.peers.get(owner, names.parse_did(text.partition("@")[0]))
     except Malformed:
         return None
+    return row if row is None or row.name is not None else succession.following(tx, row)
 
 
 def _by_name(tx: Tables, owner: Key, text: str) -> Peer | None:

@@ -103,7 +103,11 @@ class Prober:
 
 def fitting(tx: Tables, owner: Owner, own: str) -> list[Peer]:
     """Contacts that could be asked, those heard of last first; never of this very node."""
-    rows = [row for row in tx.peers.by("named", owner.owner) if row.met and not row.blocked]
+    rows = [
+        row
+        for row in tx.peers.by("named", owner.owner)
+        if row.met and not row.blocked and row.heir is None
+    ]
     found = [row for row in rows if own not in row.greeted and row.did != owner.owner]
     return sorted(found, key=lambda row: (row.silent, -row.nudged_at))
 

@@ -1,6 +1,7 @@
 """Every step of one message, for `willcall log`: from its rows, and from the history.
 
 sender      stored · told, with each answer · fetched · confirmed | retracted | expired
+            readdressed: its addressee's key was replaced
 recipient   held | heard · pickup-failed · waits · arrived · receipt-told · read · deleted
 both        silent: the other node did not answer while this message waited for it
 """
@@ -12,7 +13,7 @@ from node.encoding import cid as cids
 from node.encoding.cid import Cid
 from node.errors import Absent
 from node.machines import outbox
-from node.machines.rows import Delivery, Held, Mail, Pickup, Sent, Step
+from node.machines.rows import Delivery, Held, Mail, Peer, Pickup, Sent, Step
 from node.ports import Tables
 from node.services import mailbox
 from node.services.core import Core
@@ -71,6 +72,9 @@ class Steps:
     def _delivery(self, row: Delivery, blocks: int) -> None:
         over = not outbox.is_open(row)
         self._spans[row.to] = (row.stamp, row.confirmed_at or row.keep_until if over else None)
+        peer = self._tx.peers.get(row.owner, row.to)
+        if peer is not None and peer.before is not None and row.stamp >= peer.followed:
+            self._readdressed(row, peer)
         for attempt in row.attempts:
             self._add(attempt.at, "told", row.to, attempt.answer or "no answer yet")
         if len(row.attempts) == limits.ATTEMPTS_KEPT:
@@ -86,6 +90,14 @@ class Steps:
             self._add(row.confirmed_at, "confirmed", row.to, f"a receipt {dated}{late}")
         if row.state == "expired" or row.ended_as == "expired":
             self._add(row.keep_until, "expired", row.to, "not confirmed by then")
+
+    def _readdressed(self, row: Delivery, peer: Peer) -> None:
+        """It was sent to a key that was replaced before it was confirmed."""
+        sent = self._tx.sent.get(row.owner, row.message)
+        if sent is not None and sent.created < peer.followed:
+            self._add(
+                peer.followed, "readdressed", row.to, "their key was replaced: to the new one"
+            )
 
     def _retractions(self) -> None:
         """Withdrawn before the history began, or after it was full: no time is known."""

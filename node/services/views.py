@@ -16,7 +16,7 @@ from node.objects import record
 from node.policy.decide import Decision
 from node.policy.facts import Facts, young
 from node.ports import Tables
-from node.services import greet, ledger, meet
+from node.services import greet, ledger, meet, succession
 from node.services.core import Core
 from node.services.mailbox import Contents
 from node.units import Instant, Key
@@ -50,8 +50,7 @@ def name_of(tx: Tables, owner: Key, did: Key) -> str:
     if did == owner:
         own = tx.owners.get(owner)
         return own.name if own is not None and own.name else names.did(did)
-    row = tx.peers.get(owner, did)
-    return row.name if row is not None and row.name is not None else names.did(did)
+    return succession.name_of(tx, owner, did) or names.did(did)
 
 
 def whoami(owner: Owner, at: str) -> Document:
@@ -76,6 +75,9 @@ def contact(row: Peer) -> Document:
         "added": time(row.added),
         "verified": time(row.verified),
         "trouble": row.refused or (row.silent_why if row.silent else None),
+        "was": None if row.before is None else names.did(row.before),
+        "heir": None if row.heir is None else names.did(row.heir),
+        "followed": time(row.followed),
     }
 
 

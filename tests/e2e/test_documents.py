@@ -19,7 +19,9 @@ TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 CONTACT = {
     "name", "did", "address", "origin", "lane", "mutual", "blocked", "added", "verified",
 }  # fmt: skip
-SHOWN = CONTACT | {"origins", "says", "heard", "keyed", "issued", "expires", "trouble"}
+SHOWN = CONTACT | {
+    "origins", "says", "heard", "keyed", "issued", "expires", "was", "heir", "followed", "trouble",
+}  # fmt: skip
 MAIL = {"n", "message", "from", "did", "subject", "date", "received", "size", "state", "keep_until"}
 HELD = {"n", "did", "message", "size", "origin", "received", "keep_until", "facts"}
 QUOTA = {"owner", "limit", "used", "free"}

@@ -59,6 +59,9 @@ def test_lanes() -> None:
         assert inbox.lane(contact, holds) == Lane.CONTACT
         assert inbox.lane(blocked, holds) == Lane.STRANGER
         assert inbox.lane(blocked.but(name=None), holds) == Lane.STRANGER
+        replaced = contact.but(heir=make.CAROL.key)
+        assert inbox.lane(replaced, holds) == (Lane.REPLACED if holds else Lane.STRANGER)
+        assert inbox.lane(replaced.but(blocked=True), holds) == Lane.STRANGER
     for nobody in (None, unnamed):
         assert inbox.lane(nobody, True) == Lane.BEFORE
         assert inbox.lane(nobody, False) == Lane.STRANGER

@@ -446,3 +446,23 @@ def test_repeating_a_fact_is_harmless(start: Delivery, fact: Fact) -> None:
         assert apply(once, NOW) == once
     else:
         assert apply(once, NOW).state == once.state
+
+
+# --- a key that was replaced ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", [*OPEN, *OVER])
+def test_what_is_open_goes_to_the_new_key(state: str) -> None:
+    """It begins anew there: nothing that the old key was told, or fetched, counts for the new."""
+    before = row(state, got=b"\x01", fetched_at=NOW, step=7, attempts=(Attempt(at=NOW),))
+    after = outbox.on_heir(before, make.CAROL.key, bytes(16), at(1), at(2))
+    if state in OVER:
+        assert after == before
+        return
+    assert (after.to, after.ticket, after.stamp) == (make.CAROL.key, bytes(16), at(1))
+    assert (after.state, after.announced, after.next_at) == ("stored", False, at(2))
+    assert (after.got, after.fetched_at, after.step, after.attempts) == (b"", None, 0, ())
+    assert (after.message, after.keep_until) == (before.message, before.keep_until)
+    assert outbox.on_receipt(after, at(3), at(3)) == after
+    late = outbox.on_heir(before, make.CAROL.key, bytes(16), at(1), Instant(before.keep_until + 1))
+    assert late.next_at == before.keep_until
