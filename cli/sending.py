@@ -79,7 +79,7 @@ def send(
     Examples: willcall send --to ben -s Hi -m 'Hello!'    willcall send --to ben --raw letter.eml
     """
     given = [word for word in (file, text, raw, mbox) if word is not None]
-    if len(given) > 1 or not (given or _has_person()):
+    if len(given) > 1 or not (given or attach or _has_person()):
         raise Usage(
             "give one of -m TEXT, FILE, --raw FILE or --mbox FILE",
             next="-m 'Hello!', or - for standard input",
@@ -214,6 +214,8 @@ def _others(local: Local, head: bytes) -> list[str]:
 
 def _post(local: Local, letter: "Letter", text: str | None, wait: float | None) -> None:
     """Sends a letter; without words, once its author has written them."""
+    if text is None and letter.attach and not _has_person():
+        text = ""
     if text is None and not _has_person():
         raise Usage("give -m TEXT or FILE (- is standard input)", next="-m 'Hello!'")
     if text is None:

@@ -104,10 +104,10 @@ class ContactCalls:
 
 
 async def met(core: Core, row: Peer) -> Peer:
-    """The row once both sides have it, or the other side said no, or 10 s passed."""
+    """The row once our introduction was answered, or did not get through, or 10 s passed."""
     owner, did = row.owner, row.did
     with trio.move_on_after(10):
-        while not row.met and row.refused is None:
+        while row.introduce and row.refused is None:
             await trio.sleep(0.02)
             row = core.db.read(lambda tx: _now(tx, owner, did)) or row
     return row

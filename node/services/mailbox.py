@@ -282,17 +282,18 @@ class Mailbox:
         return numbers
 
     async def retract(self, owner: Owner, ref: str) -> Sent:
-        """Withdraws a message from everyone who has not confirmed it.
+        """Withdraws a message from everyone who has not confirmed it. Again: the same.
 
         Raises:
-            Refused: everybody has it already, or it was withdrawn before.
+            Refused: every delivery ended by itself, and none is withdrawn.
         """
         now, keep_sent = self._core.now(), self._core.config.keep_sent
 
         def work(tx: Tables) -> Sent:
             row = find_sent(tx, owner.owner, ref)
             rows = list(tx.deliveries.scan(owner.owner, row.message))
-            if not hear.retract(tx, owner, rows, now, keep_sent):
+            withdrawn = any(each.state == "retracted" for each in rows)
+            if not hear.retract(tx, owner, rows, now, keep_sent) and not withdrawn:
                 raise Refused(
                     "nothing is left to retract: every delivery of this message is over",
                     reason="over",

@@ -121,7 +121,7 @@ def add(tx: Tables, owner: Owner, link: Link, name: str | None, now: Instant) ->
     if row.heir is not None:  # an old address, of somebody whose new key is known
         return succession.following(tx, row)
     if row.met and row.name is not None and not row.blocked:
-        return _look_there(tx, row, link.origin, now)
+        return _look_there(tx, row, link, now)
     row = row.but(
         origin=link.origin,
         token=link.token or row.token,
@@ -155,12 +155,19 @@ def knowing(tx: Tables, owner: Key) -> tuple[int, int]:
     return len(rows) - untold, len(rows)
 
 
-def _look_there(tx: Tables, row: Peer, origin: str, now: Instant) -> Peer:
-    """A contact that may have moved: the place is greeted, and believed if it knows the key."""
-    if row.record is None or record.decode(row.record).claim.lists(origin):
-        return row
-    row = peers.on_owed(row.but(origin=origin), now, now)
-    tx.peers.put(row)
+def _look_there(tx: Tables, row: Peer, link: Link, now: Instant) -> Peer:
+    """A contact that may have moved: the place is greeted, and believed if it knows the key.
+
+    One that invites again may have removed us: nobody told us, so the invite is used.
+    """
+    moved = row.record is not None and not record.decode(row.record).claim.lists(link.origin)
+    if moved:
+        row = row.but(origin=link.origin)
+    if link.token is not None:
+        row = row.but(token=link.token, introduce=True, introduce_at=now, refused=None)
+    if moved or row.introduce:
+        row = peers.on_owed(row, now, now)
+        tx.peers.put(row)
     return row
 
 
@@ -314,7 +321,7 @@ def _complete(tx: Tables, row: Peer, signed: Signed[Introduction], now: Instant)
     if known.successor is not None:
         return False
     tx.peers.put(_befriend(tx, row, theirs, now))
-    ledger.heard(tx, row.owner, row.did, now)
+    _heard(tx, row, now)
     return True
 
 
@@ -333,6 +340,12 @@ def _replaces(signed: Signed[Record], row: Peer) -> bool:
     except Unverified:
         return False
     return True
+
+
+def _heard(tx: Tables, row: Peer, now: Instant) -> None:
+    """A new contact: what it told as a stranger is over, for its node tells it again at once."""
+    ledger.heard(tx, row.owner, row.did, now)
+    ring.drop(tx, row.owner, row.did)
 
 
 def taken(row: Peer, signed: Signed[Introduction], now: Instant) -> Peer:
@@ -469,8 +482,7 @@ class Introductions:
         befriended = _befriend(tx, row, theirs, now)
         self._core.followed(row, befriended)
         tx.peers.put(befriended)
-        ledger.heard(tx, row.owner, row.did, now)
-        ring.drop_introduction(tx, row.owner, row.did)
+        _heard(tx, row, now)
         ours = introduction(owner, befriended, tx.node().capability, now)
         self._core.outgoing.ring()
         return Answer(state="accepted", introduction=INTRODUCTION.decode(ours))

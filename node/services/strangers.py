@@ -216,6 +216,8 @@ class Strangers:
 def may_call(slot: Held, own: str) -> bool:
     """Whether its origin may be called: the domain is proven, or it is the very source.
 
+    All loopback addresses are one machine: whoever calls from one may be at any other.
+
     Args:
         own: this node's origin, where its owners are.
     """
@@ -224,7 +226,7 @@ def may_call(slot: Held, own: str) -> bool:
         return False
     if slot.source == OWN:
         return at == own
-    return slot.by is not None or is_source(at, slot.source)
+    return slot.by is not None or is_source(at, slot.source) or is_here(slot)
 
 
 def is_here(slot: Held) -> bool:

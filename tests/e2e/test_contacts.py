@@ -73,3 +73,43 @@ def test_each_word_about_a_contact(friends: Friends) -> None:
     until(lambda: anna.local().get("held"))
     assert anna.json("allow", did)["name"] == "ben"
     ben.settled(message, "confirmed")
+
+
+def test_who_was_removed_comes_back_by_a_new_invite(friends: Friends) -> None:
+    anna, ben = friends
+    anna.json("contact", "remove", "ben")
+    link = anna.json("invite")["link"]
+    before = ben.json("contact", "list")
+    assert ben.json("contact", "add", link) == before[0]
+    assert [row["mutual"] for row in anna.json("contact", "list")] == [True]
+    ben.settled(ben.send("anna", b"Subject: again\n\n"), "confirmed")
+    assert ben.json("contact", "add", link) == before[0]  # again: the same
+    anna.stop()
+    assert ben.json("contact", "add", link) == before[0] | {"mutual": True}
+
+
+def test_a_stranger_who_becomes_a_contact_is_held_no_longer(friends: Friends) -> None:
+    anna, ben = friends
+    ben.json("contact", "remove", "anna")
+    anna.json("contact", "remove", "ben")
+    message = ben.send(anna.json("whoami")["address"], b"Subject: may I\n\n")
+    assert [row["message"] for row in until(lambda: anna.local().get("held"))] == [message]
+    meet(anna, ben)
+    ben.settled(message, "confirmed")
+    assert [row["message"] for row in anna.arrived(1)] == [message]
+    assert anna.json("held") == []
+
+
+def test_strangers_of_another_loopback_address_are_shown(folder: Path) -> None:
+    """All loopback addresses are one machine, whichever of them a connection comes from."""
+    anna, eve = Home(folder, "anna"), Home(folder, "eve")
+    with ended([anna, eve]):
+        for place, home in enumerate((anna, eve), start=61):
+            home.listen = f"127.0.0.{place}:{home.port}"
+            home.init()
+            home.start()
+        message = eve.send(anna.json("whoami")["address"], b"Subject: here\n\n")
+        assert [row["message"] for row in until(lambda: anna.local().get("held"))] == [message]
+        did = eve.json("whoami")["did"]
+        assert anna.json("allow", did)["mutual"] is True  # eve wrote, so she knows anna
+        eve.settled(message, "confirmed")

@@ -109,8 +109,13 @@ def test_no_such_contact_or_owner(friends: Friends) -> None:
     assert (anna.json("sent"), anna.json("quota")) == before
 
 
-def test_nothing_can_be_retracted_twice(friends: Friends) -> None:
+def test_retracting_again_says_the_same_and_what_is_confirmed_stays(friends: Friends) -> None:
     anna, _ = friends
+    nobody = f"{STRANGER}@127.0.0.1:1"
+    message = anna.send(nobody, b"Subject: over\n\n")
+    said = anna.json("retract", message)
+    assert [row["state"] for row in said["deliveries"]] == ["retracted"]
+    assert anna.json("retract", message) == said == anna.json("status", message)
     message = anna.send("ben", b"Subject: over\n\n")
     anna.settled(message, "confirmed")
     assert anna.refuses(77, "retract", message)["error"] == "over"
