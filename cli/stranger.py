@@ -27,11 +27,18 @@ def register(app: typer.Typer) -> None:
     app.add_typer(policy)
 
 
-def held() -> None:
+def held(
+    raw: bool = typer.Option(
+        False, "--raw", help="The notifications as they came, for `policy try`; shown or not."
+    ),
+) -> None:
     """What strangers have pending: facts, not text. None of it was fetched.
 
     Shown is whose node answered twice, an hour apart. Example: willcall held
     """
+    if raw:
+        render.document(STATE.local().get("held", "raw"))
+        return
     rows = STATE.local().get("held")
     if STATE.json:
         render.document(rows)
@@ -201,7 +208,8 @@ def _fact(value: Any) -> str:
 def try_(path: Path = typer.Argument(..., metavar="FILE")) -> None:
     """What each policy would have made of recorded notifications. Changes nothing.
 
-    FILE is what `willcall held --json` printed, on one day or on many.
+    FILE is what `willcall held --raw` printed, on one day or on many: each is judged anew, with
+    the DNS of today; or `willcall held --json`: by the facts of that day.
     Example: willcall policy try held.json
     """
     rows: list[Any] = []
@@ -232,7 +240,7 @@ def _recorded(line: str) -> list[Any]:
         found = json.loads(line)
     except json.JSONDecodeError as error:
         raise Malformed(
-            f"a line is no JSON: {error}", next="willcall held --json > held.json makes such a file"
+            f"a line is no JSON: {error}", next="willcall held --raw > held.json makes such a file"
         ) from error
     return found if isinstance(found, list) else [found]
 

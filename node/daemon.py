@@ -474,7 +474,9 @@ async def _serve(
                 if remote:
                     door = _door(node, config, watched)
                     await servers.start(serve, "remote", door, remote, _REMOTE)
-                face = PeerFace(node.peers, running.proxies, traffic["public"])
+                face = PeerFace(
+                    node.peers, running.proxies, traffic["public"], node.gate.friends.knows
+                )
                 bounds = _public_bounds(running.proxies)
                 await servers.start(serve, "public", face, public, bounds)
                 first = node.core.db.read(lambda tx: owners.find(tx, None))

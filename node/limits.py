@@ -119,6 +119,11 @@ POLLS = 64
 """Polls of one peer in a row: 16,384 deliveries; who has more, or says so for ever, waits."""
 POLLS_PAUSE = Millis(1 * MINUTE)
 """Then it is asked on."""
+POLLED_BURST = 64 * 256
+"""Items (and polls without any) that one contact is answered with at once: each is a sealed box,
+50 microseconds, made anew for every poll. As many as an honest one asks for in a row."""
+POLLED_EVERY = Millis(25)
+"""Then one more: a contact can take 0.2 % of a processor by polling, and no more."""
 BACKUP_VERIFIED = Millis(30 * DAY)
 """How old what the newest verified backup holds may be before somebody is reminded: a month of mail
 is what most people could bear to lose."""
@@ -187,8 +192,11 @@ DOMAIN_EVERY = Millis(5 * MINUTE)
 """Then one more."""
 SOURCES = 16_384
 """Networks, pairs and domains with a bucket of their own; the others share one."""
+FRIENDS = 1_024
+"""Addresses of contacts that are remembered, whose requests begin before strangers'."""
 LOBBY = 1_024
-"""Items of strangers that wait in memory for the DNS: 1.5 MiB."""
+"""Items of strangers that wait in memory for the DNS, and as many that nobody has looked at yet:
+1.5 MiB each."""
 LOOKUPS = 32
 """Look-ups under way for strangers: slow name servers cost their own visitors most."""
 LOOKUP_DOMAIN = 30
@@ -203,6 +211,9 @@ CALLBACK_DOMAIN = 12
 """Calls an hour to origins under one registrable domain."""
 CALLBACK_HOUR = 720
 """Calls an hour in all: the two for each slot of a ring, and as much again for others."""
+CALLBACK_BURST = 240
+"""Of them at once: the first call for a whole ring. Each takes two milliseconds of a processor, and
+a flood that changes slots all the time must not buy the hour's in a minute."""
 CALLBACK_TRIES = 4
 """Calls without answer before the slot is emptied."""
 STANDING = Millis(7 * DAY)

@@ -3,6 +3,7 @@
 import os
 import resource
 import secrets
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -49,11 +50,19 @@ class SystemRandomness:
         return secrets.randbits(53) / 2**52 - 1
 
 
+SWITCH = 0.0005
+"""Seconds after which a busy event loop lets a thread go on that comes back from the disk. Python's
+own 5 ms are waited for several times by each message that is stored while strangers knock."""
+
+
 class SystemThreads:
     """`ports.Threads`: for work that waits for the disk, or nearly all of which is libsodium's.
 
     Never for other loops: Python gives them turns of five milliseconds.
     """
+
+    def __init__(self) -> None:
+        sys.setswitchinterval(SWITCH)
 
     async def run(self, work: Callable[[], T]) -> T:
         """The result of `work()` in a worker thread."""

@@ -4,6 +4,7 @@ What one client may take or store is counted per network: a single address costs
 whoever has a range of them.
 """
 
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 Address = IPv4Address | IPv6Address
@@ -14,12 +15,24 @@ V6_PREFIX = 48
 """What one site is given in IPv6; single addresses cost nothing there."""
 
 
+KNOWN = 1_024
+"""Texts whose meaning is remembered: one request asks for the same address a dozen times."""
+LONGEST = 64
+"""Longer texts are no addresses, and not worth remembering: an IPv6 address has 39 characters,
+and a zone that is not read."""
+
+
 def parse(text: str) -> Address | None:
     """The address in its own family; None when it is none.
 
     An IPv4 address in IPv6 clothes (a dual-stack socket's) is the IPv4 address, or one
     client would count as two networks.
     """
+    return _parsed(text) if len(text) <= LONGEST else None
+
+
+@lru_cache(maxsize=KNOWN)
+def _parsed(text: str) -> Address | None:
     try:
         address = ip_address(text.partition("%")[0])
     except ValueError:
@@ -33,6 +46,11 @@ def network(text: str) -> str:
 
     What is no address counts as one network of its own.
     """
+    return _network(text) if len(text) <= LONGEST else text
+
+
+@lru_cache(maxsize=KNOWN)
+def _network(text: str) -> str:
     address = parse(text)
     if address is None:
         return text

@@ -9,13 +9,13 @@ from node import limits
 from node.encoding import address, names
 from node.encoding import cid as cids
 from node.errors import Absent, Malformed, OverQuota, Usage, WillcallError
+from node.localapi import replay
 from node.localapi.call import Call, Handler, optional
 from node.localapi.contacts import met
 from node.machines.rows import Barred, Held, Mail, Promise
 from node.objects import report
 from node.objects.record import Endpoint
 from node.policy import decide
-from node.policy.facts import Facts
 from node.ports import Tables
 from node.services import ring, strangers, views
 from node.services.evidence import digest
@@ -51,6 +51,9 @@ class StrangerCalls:
 
     async def _held(self, call: Call) -> Any:
         me = call.owner.owner
+        if call.words == ["raw"]:  # shown or not: a policy judges all of them
+            slots = self._core.db.read(lambda tx: list(tx.held.by("n", me)))
+            return [replay.recorded(slot) for slot in slots if slot.proof is not None]
         with trio.move_on_after(PATIENCE):
             busy = self._node.callbacks.busy(me)
             while busy:
@@ -115,16 +118,10 @@ class StrangerCalls:
         body = await call.json()
         rows, now = body.get("rows"), self._core.now()
         if not isinstance(rows, list):
-            raise Malformed("rows is a list of what `willcall held --json` prints")
-        return [self._tried(row, now) for row in rows[: limits.VALUES]]
-
-    def _tried(self, row: Any, now: Instant) -> Any:
-        facts = _facts(row)
-        made: dict[str, Any] = {"did": row.get("did"), "message": row.get("message")}
-        for profile in decide.PROFILES:
-            found = decide.decide(profile, facts, now)
-            made[profile] = {"verdict": found.verdict, "rule": found.rule, "why": found.why}
-        return made
+            raise Malformed("rows is a list of what `willcall held --json` or `--raw` prints")
+        rows = rows[: limits.VALUES]
+        me, db = call.owner.owner, self._core.db
+        return [await replay.tried(db, self._who, me, row, now) for row in rows]
 
     # --- reports ------------------------------------------------------------------------------
 
@@ -207,7 +204,7 @@ class StrangerCalls:
         """What strangers cost the node since it started."""
         return {
             "checked": self._node.gate.checked,
-            "waiting": len(self._who.waiting) + len(self._who.asking),
+            "waiting": len(self._who.doorstep) + len(self._who.waiting) + len(self._who.asking),
         }
 
     async def _set_storm(self, call: Call) -> Any:
@@ -277,36 +274,6 @@ def _waits(slot: Held, own: str) -> str | None:
     if not slot.answered:
         return "its origin has not answered a call"
     return "its origin has to answer once more, later"
-
-
-def _facts(row: Any) -> Facts:
-    """Facts from a line of `held --json`.
-
-    Raises:
-        Malformed: it is none.
-    """
-    told = row.get("facts") if isinstance(row, dict) else None
-    if not isinstance(told, dict) or not isinstance(told.get("source"), str):
-        raise Malformed("this is no line of what `willcall held --json` prints")
-    return Facts(
-        source=told["source"],
-        network=address.network(told["source"]),
-        domain=_text(told.get("domain")),
-        proof=told.get("proven") if told.get("proven") in ("address", "reverse") else None,
-        iprev=_text(told.get("iprev")),
-        reverse=_text(told.get("reverse")),
-        reverse_domain=_text(told.get("reverse_domain")),
-        registered=_instant(told.get("registered")),
-        first_seen=_instant(told.get("first_seen")),
-    )
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-def _instant(text: Any) -> Instant | None:
-    return views.instant(text) if isinstance(text, str) else None
 
 
 def _word(text: str, registrable: Any) -> str:

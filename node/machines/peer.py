@@ -142,7 +142,7 @@ def on_poll_answer(row: Peer, now_of_answer: Instant, next_poll: Instant) -> Pee
 
 
 def on_poll_refused(row: Peer, now: Instant, jitter: float) -> Peer:
-    """Refused for a clock, ours or theirs: what the poll was to say is still to be said."""
+    """Refused for a clock, or for now: what the poll was to say is still to be said."""
     at = retry.at(now, row.poll_step, jitter)
     made: Peer = row.but(poll_at=at, poll_step=row.poll_step + 1)
     return made

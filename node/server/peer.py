@@ -29,6 +29,7 @@ from node.ports import DAG_CBOR, PeerApp, Request, Response
 from node.problems import problem, problem_of
 from node.server.admission import Network, source
 from node.server.outgoing import Outgoing
+from node.server.turns import Turns
 from node.units import KIB, ByteCount
 
 log = logging.getLogger(__name__)
@@ -94,12 +95,18 @@ class PeerFace:
         app: the node as its peers see it.
         proxies: networks whose word on the client's address is believed.
         traffic: where answers are counted.
+        first: whether whoever calls from an address is answered before others.
     """
 
     def __init__(
-        self, app: PeerApp, proxies: Iterable[Network] = (), traffic: Traffic | None = None
+        self,
+        app: PeerApp,
+        proxies: Iterable[Network] = (),
+        traffic: Traffic | None = None,
+        first: Callable[[str], bool] = lambda source: False,
     ) -> None:
         self._app = app
+        self._first, self._turns = first, Turns()
         self._proxies = proxies
         self._traffic = traffic or Traffic()
         self._outgoing = Outgoing()
@@ -155,6 +162,7 @@ class PeerFace:
             return _not_allowed(route)
         request = await _request(scope, receive, method, path, route.bodies[method])
         where = source(scope, self._proxies)
+        await self._turns.take(first=self._first(where))
         if not route.answer and not route.large:
             return await self._app.answer(request, where)
         most = route.car if route.car and request.car else route.answer

@@ -71,6 +71,8 @@ class Admission:
             return self._told(desk.answers)
         self._gate.checked += known is None and not desk.capable
         self._verify(signed)
+        if not desk.only_strangers:
+            self._gate.friends.note(source)
         for item in desk.visitors():
             self._gate.passed(item.sender, item.to)
         made = self._told(await self._admit(desk))
@@ -249,7 +251,7 @@ class _Desk:
             proof=notification.encode_evidence(self._proofs[index]),
             known=known,
         )
-        self._strangers.come(self._tx, visit, self._now)
+        self._strangers.come(self._tx, visit)
 
     def _contact(self, owner: Owner, item: Notification) -> Answer:
         mail = arrive.mail_of(self._tx, item.to, item.message, item.sender)

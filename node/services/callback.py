@@ -51,7 +51,8 @@ class CallBacks:
         domain = Millis(HOUR // limits.CALLBACK_DOMAIN)
         self._origins = Buckets(1, self._pause, limits.SOURCES)
         self._domains = Buckets(limits.CALLBACK_DOMAIN, domain, limits.SOURCES)
-        self._all = Buckets(limits.CALLBACK_HOUR, Millis(HOUR // limits.CALLBACK_HOUR), 1)
+        self._every = Millis(HOUR // limits.CALLBACK_HOUR)
+        self._all = Buckets(limits.CALLBACK_BURST, self._every, 1)
         self._busy: set[tuple[Key, Key]] = set()
 
     async def run(self) -> None:
@@ -64,8 +65,8 @@ class CallBacks:
     def busy(self, owner: Key) -> bool:
         """Whether something that this owner may be shown soon is being found out."""
         who = self._strangers
-        waiting = any(each.owner == owner for each in who.waiting.values()) or who.asking
-        if waiting or any(pair[0] == owner for pair in self._busy):
+        waiting = any(each.owner == owner for each in (*who.doorstep, *who.waiting.values()))
+        if waiting or who.asking or any(pair[0] == owner for pair in self._busy):
             return True
         now = self._core.now()
         rows = self._core.db.read(lambda tx: list(tx.held.scan(owner)))
@@ -96,13 +97,17 @@ class CallBacks:
                 continue
             if len(self._busy) + len(due) >= AT_ONCE:
                 return due, 60.0
-            after = self._remembered(tx, row, now) or self._queued(row, now)
+            after = self._remembered(tx, row, now)
+            if after is None and not self._all.left(b"", self._core.clock.steady()):
+                soon = min(soon, self._every / 1000)
+                continue
+            after = after or self._queued(row, now)
             if after is None:
                 due.append(row)
             else:
                 tx.held.put(after)
                 soon = min(soon, ((after.call_at or Instant(now + HOUR)) - now) / 1000)
-        return due, 1.0 if len(first) == LOOKED_AT else soon  # a call that ends rings
+        return due, min(soon, 1.0) if len(first) == LOOKED_AT else soon  # a call that ends rings
 
     def _remembered(self, tx: Tables, row: Held, now: Instant) -> Held | None:
         """The slot, where its node answered before, for another slot; None: it has to be asked."""
@@ -116,7 +121,6 @@ class CallBacks:
         at, steady = ring.place(row) or "", self._core.clock.steady()
         domain = (row.domain or origins.split(at)[0]).encode()
         buckets = (
-            (self._all, b"", Millis(HOUR // limits.CALLBACK_HOUR)),
             (self._domains, domain, Millis(HOUR // limits.CALLBACK_DOMAIN)),
             (self._origins, at.encode(), self._pause),
         )
@@ -124,6 +128,7 @@ class CallBacks:
             if not bucket.left(key, steady):
                 put_off: Held = row.but(call_at=Instant(now + pause))
                 return put_off
+        self._all.take(b"", steady)
         for bucket, key, _ in buckets:
             bucket.take(key, steady)
         return None

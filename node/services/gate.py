@@ -44,15 +44,39 @@ class Seen:
             self._seen.popitem(last=False)
 
 
+class Friends:
+    """Addresses from which contacts showed their capability lately; bounded.
+
+    It decides in which order requests begin, and nothing else: who shares an address with a
+    contact gains a place in a queue.
+    """
+
+    def __init__(self, size: int = limits.FRIENDS) -> None:
+        self._size = size
+        self._seen: OrderedDict[str, None] = OrderedDict()
+
+    def note(self, source: str) -> None:
+        """A contact wrote from there, signed."""
+        self._seen[source] = None
+        self._seen.move_to_end(source)
+        if len(self._seen) > self._size:
+            self._seen.popitem(last=False)
+
+    def knows(self, source: str) -> bool:
+        """Whether one did."""
+        return source in self._seen
+
+
 class Gate:
     """What strangers may have checked: buckets for networks, and for each key and owner.
 
     Attributes:
         checked: signatures of whoever showed no capability that were checked, since the start.
+        friends: where contacts write from.
     """
 
     def __init__(self, core: Core) -> None:
-        self._core = core
+        self._core, self.friends = core, Friends()
         self._networks = Buckets(limits.NETWORK_BURST, limits.NETWORK_EVERY, limits.SOURCES)
         self.checked = 0
         self._pairs = Buckets(limits.PAIR_BURST, limits.PAIR_EVERY, limits.SOURCES)

@@ -11,6 +11,7 @@ from node import limits
 from node.errors import Conflict, Unverified
 from node.machines import inbox, outbox
 from node.machines import peer as peers
+from node.machines.bucket import Buckets
 from node.machines.rows import Delivery, Errand, Owner, Peer, Withdrawn
 from node.objects import notification, record
 from node.objects.answer import ACCEPTED, Answer, encode, encode_poll, refused
@@ -23,14 +24,17 @@ from node.services import arrive, ledger, meet, owners, ring, succession
 from node.services.admit import receipt_answer
 from node.services.announce import count_receipt, item
 from node.services.core import Core, the_owner
+from node.services.evidence import digest
+from node.services.strangers import Strangers
 from node.units import Instant, Key
 
 
 class Hearing:
     """Answers receipts, retractions, polls and records."""
 
-    def __init__(self, core: Core) -> None:
-        self._core = core
+    def __init__(self, core: Core, strangers: Strangers) -> None:
+        self._core, self._strangers = core, strangers
+        self._polled = Buckets(limits.POLLED_BURST, limits.POLLED_EVERY, limits.SOURCES)
 
     async def receipt(self, block: bytes) -> Answer:
         """A receipt for mail of one of our owners; durable when answered.
@@ -58,6 +62,7 @@ class Hearing:
         """An author withdraws what waits for one of our owners."""
         signed = RETRACTION.decode(block)
         claim, now = signed.claim, self._core.now()
+        self._strangers.settle(claim.to, claim.sender)
 
         def work(tx: Tables) -> Answer:
             if not _concerns(tx, claim):
@@ -98,13 +103,18 @@ class Hearing:
             asked = signed.verify()
             if abs(asked.issued - now) > limits.CLOCK_SKEW or asked.issued <= peer.asked:
                 return encode(refused("clock"))
-            return self._waiting(tx, owner, peer, asked, now)
+            most = min(limits.BATCH, self._polled.left(_pair(asked), self._core.clock.steady()))
+            if most <= 0:
+                return encode(refused("busy"))
+            return self._waiting(tx, owner, peer, asked, now, most)
 
         answer = await self._core.db.transact(work)
         self._ring()
         return answer
 
-    def _waiting(self, tx: Tables, owner: Owner, peer: Peer, asked: Poll, now: Instant) -> bytes:
+    def _waiting(
+        self, tx: Tables, owner: Owner, peer: Peer, asked: Poll, now: Instant, most: int
+    ) -> bytes:
         tx.peers.put(peer.but(asked=asked.issued))
         ledger.heard(tx, owner.owner, peer.did, now)
         if asked.lost is not None:
@@ -117,12 +127,13 @@ class Hearing:
         rows = list(
             islice(
                 tx.deliveries.by("open", owner.owner, peer.did, after=asked.since),
-                limits.BATCH + 1,
+                most + 1,
             )
         )
-        told = [row for row in rows[: limits.BATCH] if now < row.keep_until]
-        more = len(rows) > limits.BATCH
-        last = rows[: limits.BATCH][-1].stamp if rows else asked.since
+        told = [row for row in rows[:most] if now < row.keep_until]
+        self._polled.take(_pair(asked), self._core.clock.steady(), max(1, len(told)))
+        more = len(rows) > most
+        last = rows[:most][-1].stamp if rows else asked.since
         batches = [self._batch(tx, owner, peer, told, now)] if told else []
         return encode_poll(last, more, batches)
 
@@ -187,6 +198,10 @@ def _peers_called(tx: Tables, did: Key) -> list[Peer]:
     found = (tx.peers.get(row.owner, did) for row in tx.owners.scan())
     known = (row for row in found if row is not None)
     return [row for row in known if row.name is not None or row.heir is not None]
+
+
+def _pair(asked: Poll) -> bytes:
+    return digest(asked.to, asked.sender)
 
 
 def _concerns(tx: Tables, claim: Retraction) -> bool:

@@ -441,7 +441,7 @@ class Introductions:
             introduction=block,
             issued=theirs.issued,
         )
-        self._strangers.come(tx, visit, now)
+        self._strangers.come(tx, visit)
         return HELD
 
     def _invited(self, tx: Tables, signed: Signed[Introduction], now: Instant) -> Answer:

@@ -193,7 +193,9 @@ def make(
     serving = Serving(core)
     directory, desk = Directory(core, calls), Desk(core)
     introductions = Introductions(core, strangers, gate, seen)
-    peers = Peers(core, admission, Hearing(core), introductions, serving, directory, desk)
+    peers = Peers(
+        core, admission, Hearing(core, strangers), introductions, serving, directory, desk
+    )
     switch.app = peers
     sweeper = Sweeper(core, sweep_every)
     publisher = Publisher(core, desk)

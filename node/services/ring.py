@@ -8,7 +8,7 @@ introduction after 30 days. Spec: 06 §strangers.
 
 from node import limits
 from node.crypto import tokens
-from node.machines.ring import Full, Ring, Slot
+from node.machines.ring import Enter, Full, Ring, Slot
 from node.machines.rows import Held
 from node.objects.notification import Notification
 from node.ports import Tables
@@ -25,32 +25,35 @@ class Rings:
     def __init__(self) -> None:
         self._rings: dict[Key, Ring] = {}
 
-    def take(self, tx: Tables, slot: Held, now: Instant, *, kept: bool) -> bool:
-        """A slot for a new key, or a changed one; whether there was one.
+    def has(self, tx: Tables, owner: Key, sender: Key) -> bool:
+        """Whether a key has a slot."""
+        return sender in self._of(tx, owner).slots
+
+    def judge(self, tx: Tables, slot: Held, now: Instant) -> Enter | Full:
+        """Whether there is a slot for a new key, or a changed one; nothing changes.
 
         Args:
             tx: the transaction.
             slot: as it is to be.
             now: our clock.
-            kept: no for a blocked sender, and where there is no such owner: the same work, so
-                that the time of the answer tells as little as its bytes.
         """
-        found, secret = self._of(tx, slot.owner), tx.node().capability
-        wanted = _slot(slot)
-        if slot.sender not in found.slots:
-            week = now // WEEK
-            verdict = found.judge(
-                wanted, lambda group: tokens.rank(secret, slot.owner, group, week), week
-            )
-            if isinstance(verdict, Full):
-                return False
-            if verdict.instead is not None and kept:
-                found.leave(verdict.instead)
-                drop(tx, slot.owner, verdict.instead)
-        if kept:
-            found.enter(wanted)
-            _put(tx, slot)
-        return kept
+        found, week = self._of(tx, slot.owner), now // WEEK
+        if slot.sender in found.slots:
+            return Enter()
+
+        def rank(group: str) -> bytes:
+            return tokens.rank(tx.node().capability, slot.owner, group, week)
+
+        return found.judge(_slot(slot), rank, week)
+
+    def enter(self, tx: Tables, slot: Held, verdict: Enter) -> None:
+        """The slot is taken, as `judge` said."""
+        found = self._of(tx, slot.owner)
+        if verdict.instead is not None:
+            found.leave(verdict.instead)
+            drop(tx, slot.owner, verdict.instead)
+        found.enter(_slot(slot))
+        _put(tx, slot)
 
     def forget(self, owner: Key) -> None:
         """A slot of this owner changed its group."""

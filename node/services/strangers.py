@@ -1,18 +1,21 @@
 """Strangers: how what they send comes to the ring, and what is known of them.
 
-    admitted, signature checked ─▶ is the proof known? ─ yes ─▶ policy ─▶ domain's bucket ─▶ ring
-                                          │ no
-                                          ▼
-                                       lobby ─▶ the DNS is asked ─▶ the same
+    admitted, signature checked ─▶ doorstep ─▶ is the proof known? ─ yes ─▶ policy ─▶ ring
+             │                                        │ no                            ▲
+             ▼                                        ▼                               │
+       the answer, `held`                           lobby ─▶ the DNS is asked ────────┘
 
-The answer never waits for the DNS: it is `held` in any case. The lobby is memory, bounded, and
-fair over networks; what it loses is told again. The same work is done for a blocked sender,
-where there is no such owner and where the ring is full. Spec: 06 §strangers.
+The answer is the same in any case and waits for nothing of this: what comes after it is done for
+many at once, in slices, between which all other work goes on. So the time of an answer tells
+nothing of a blocked sender, of an owner who is not there or of a full ring; and where the ring
+has no slot, nothing is read of the store and nothing written. Doorstep and lobby are memory,
+bounded; the lobby is fair over networks; what is lost with them is told again.
+Spec: 06 §strangers.
 """
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import trio
 
@@ -22,8 +25,9 @@ from node.encoding import address
 from node.encoding import origin as origins
 from node.errors import StoreFailed
 from node.machines.bucket import Buckets
-from node.machines.ring import Full, Ring, Slot
+from node.machines.ring import Enter, Full, Ring, Slot
 from node.machines.rows import Domain, Held
+from node.objects import notification
 from node.objects.notification import Notification
 from node.policy import decide
 from node.policy.decide import Decision
@@ -36,6 +40,12 @@ from node.services.evidence import Evidence, digest
 from node.services.ring import Rings
 from node.services.switch import OWN
 from node.units import Instant, Key
+
+BREATH = 0.02
+"""Seconds for which what comes is gathered: longer than a burst's next item takes, and too short
+to be noticed by whoever waits for it to be shown."""
+SLICE = 32
+"""Visits that are placed in one go: some milliseconds, for which everything else waits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,12 +82,14 @@ class Strangers:
     Attributes:
         rings: who comes in next.
         due: rung when a slot was taken, whose origin is to be called back.
+        doorstep: visits that nobody has looked at yet.
         waiting: visits that wait for the DNS.
     """
 
     def __init__(self, core: Core, evidence: Evidence) -> None:
         self._core, self.evidence = core, evidence
         self.rings, self._lobby, self._come = Rings(), Ring(limits.LOBBY), Bell()
+        self.doorstep: deque[Visit] = deque()
         self.waiting: OrderedDict[Key, Visit] = OrderedDict()
         self.asking: set[Key] = set()
         self._domains = Buckets(limits.DOMAIN_BURST, limits.DOMAIN_EVERY, limits.SOURCES)
@@ -94,15 +106,33 @@ class Strangers:
 
     # --- coming in ------------------------------------------------------------------------
 
-    def come(self, tx: Tables, visit: Visit, now: Instant) -> None:
-        """A visit takes a slot, waits for the DNS, or comes to nothing; nobody is told which."""
-        proof = self.evidence.known(visit.at, visit.source, reverse=self._reverse)
-        if proof is not None:
-            self._place(tx, visit, proof, now)
-            return
-        for each in self._wait(tx, visit):
-            domain = self.evidence.domain(each.at)
-            self._place(tx, each, Proof(domain=domain, unsure=True), now)
+    def come(self, tx: Tables, visit: Visit) -> None:
+        """A visit will take a slot, wait for the DNS, or come to nothing; nobody is told which."""
+        if len(self.doorstep) >= limits.LOBBY:
+            self._settle(tx, SLICE)
+        self.doorstep.append(visit)
+        self._come.ring()
+
+    def settle(self, owner: Key, sender: Key) -> None:
+        """If something of this key stands on the doorstep it is looked at now.
+
+        Raises:
+            StoreFailed: the disk failed.
+        """
+        if any(each.owner == owner and each.sender == sender for each in self.doorstep):
+            self._core.db.apply(lambda tx: self._settle(tx, len(self.doorstep)))
+
+    def _settle(self, tx: Tables, most: int) -> None:
+        now = self._core.now()
+        for _ in range(min(most, len(self.doorstep))):
+            visit = self.doorstep.popleft()
+            proof = self.evidence.known(visit.at, visit.source, reverse=self._reverse)
+            if proof is not None:
+                self._place(tx, visit, proof, now)
+                continue
+            for each in self._wait(tx, visit):
+                domain = self.evidence.domain(each.at)
+                self._place(tx, each, Proof(domain=domain, unsure=True), now)
 
     def _wait(self, tx: Tables, visit: Visit) -> Iterator[Visit]:
         """Puts the visit into the lobby; gives whoever there was no room for."""
@@ -119,21 +149,24 @@ class Strangers:
                 yield self.waiting.pop(verdict.instead)
             self._lobby.enter(slot)
         self.waiting[visit.pair] = visit
-        self._come.ring()
 
     def _place(self, tx: Tables, visit: Visit, proof: Proof, now: Instant) -> None:
-        slot = tx.held.get(visit.owner, visit.sender) or _new(visit, now)
-        made = _said(slot, visit, now)
+        known = self.rings.has(tx, visit.owner, visit.sender)
+        slot = tx.held.get(visit.owner, visit.sender) if known else None
+        made = _said(slot or _new(visit, now), visit, now)
         if made is None:
             return
         made = _proven(made, proof, visit, now, self._core.config.origin)
-        decision = decide.decide(self.profile, _plain(made), now)
+        if decide.decide(self.profile, of_slot(made), now).verdict == decide.REFUSE:
+            return
         if made.by is not None and made.domain is not None:
-            known = self._domains.take(made.domain.encode(), self._core.clock.steady())
-            if not known:
+            left = self._domains.take(made.domain.encode(), self._core.clock.steady())
+            if not left:
                 return
-        kept = decision.verdict != decide.REFUSE and not self._barred(tx, made)
-        if self.rings.take(tx, made, now, kept=kept):
+        # In a flood most end here, and nothing of the store was looked at for them.
+        verdict = self.rings.judge(tx, made, now)
+        if isinstance(verdict, Enter) and not self._barred(tx, made):
+            self.rings.enter(tx, made, verdict)
             self._sight(tx, made, now)
             self.due.ring()
 
@@ -157,15 +190,26 @@ class Strangers:
     # --- the lobby ------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Asks the DNS about whoever waits, until cancelled."""
+        """Looks at whoever came, and asks the DNS about whoever waits, until cancelled."""
         async with trio.open_nursery() as nursery:
             while True:
+                await self._come.wait(3600)
+                await trio.sleep(BREATH)
+                await self._slices()
                 while self.waiting and len(self.asking) < limits.LOOKUPS:
                     pair, visit = self.waiting.popitem(last=False)
                     self._lobby.leave(pair)
                     self.asking.add(pair)
                     nursery.start_soon(self._ask, pair, visit)
-                await self._come.wait(3600)
+
+    async def _slices(self) -> None:
+        while self.doorstep:
+            try:
+                self._core.db.apply(lambda tx: self._settle(tx, SLICE))
+            except StoreFailed as error:
+                self._core.warn("strangers-pause", why=error.text)
+                return
+            await trio.lowlevel.checkpoint()
 
     async def _ask(self, pair: Key, visit: Visit) -> None:
         try:
@@ -178,6 +222,26 @@ class Strangers:
             self.asking.discard(pair)
             self._come.ring()
 
+    async def again(self, owner: Key, block: bytes, source: str) -> Held:
+        """The slot that a recorded notification would have today; nothing changes.
+
+        Args:
+            owner: whose ring is meant.
+            block: its evidence; source: the address that it came from.
+
+        Raises:
+            Malformed, Unverified: it would not have been heard.
+        """
+        signed = notification.decode_evidence(block)
+        item = notification.decode(signed.verify().item)
+        visit = Visit(
+            owner=owner, sender=item.sender, source=source, at=item.origin, item=item, proof=block
+        )
+        found = await self.evidence.prove(item.origin, source, reverse=True)
+        now = self._core.now()
+        slot = _new(visit, now)
+        return _proven(_said(slot, visit, now) or slot, found, visit, now, self._core.config.origin)
+
     # --- what is known --------------------------------------------------------------------
 
     def facts(self, tx: Tables, slot: Held) -> Facts:
@@ -187,26 +251,16 @@ class Strangers:
         names = tuple(
             sorted(peer.name for peer in vouched if peer and peer.name and not peer.blocked)
         )
-        return Facts(
-            source=slot.source,
-            network=slot.network or address.network(slot.source),
-            origin=ring.place(slot),
-            domain=slot.domain,
-            proof=slot.by,
-            iprev=slot.iprev,
-            reverse=slot.reverse,
-            reverse_domain=slot.reverse_domain,
-            registered=known.registered if known is not None and slot.by else None,
-            first_seen=known.seen if known is not None and slot.by else None,
-            named=slot.named,
-            introducers=names,
-            kept=known.kept if known is not None and slot.by else 0,
-            broken=known.broken if known is not None and slot.by else 0,
-            answered=slot.answered or None,
-            shown=slot.shown or None,
-            size=slot.size,
-            before=slot.known,
-        )
+        made = of_slot(slot)
+        if known is not None and slot.by:
+            made = replace(
+                made,
+                registered=known.registered,
+                first_seen=known.seen,
+                kept=known.kept,
+                broken=known.broken,
+            )
+        return replace(made, introducers=names)
 
     def decision(self, facts: Facts, now: Instant, profile: str | None = None) -> Decision:
         """What a profile makes of it; the one in force, unless another is named."""
@@ -279,17 +333,20 @@ def _proven(slot: Held, proof: Proof, visit: Visit, now: Instant, own: str) -> H
     return fresh
 
 
-def _plain(slot: Held) -> Facts:
-    """What is known before anybody but the DNS was asked."""
+def of_slot(slot: Held) -> Facts:
+    """What the slot itself says: all that is known before anybody but the DNS was asked."""
     return Facts(
         source=slot.source,
-        network=slot.network,
+        network=slot.network or address.network(slot.source),
         origin=ring.place(slot),
         domain=slot.domain,
         proof=slot.by,
         iprev=slot.iprev,
         reverse=slot.reverse,
         reverse_domain=slot.reverse_domain,
+        named=slot.named,
+        answered=slot.answered or None,
+        shown=slot.shown or None,
         size=slot.size,
         before=slot.known,
     )

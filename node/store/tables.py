@@ -248,49 +248,98 @@ class BlockTable:
             self._rows.delete(row)
 
 
+_LAYOUTS: dict[str, Layout[Any]] = {
+    "owners": keyspace.OWNERS,
+    "tokens": keyspace.TOKENS,
+    "accounts": keyspace.ACCOUNTS,
+    "peers": keyspace.PEERS,
+    "sent": keyspace.SENT,
+    "deliveries": keyspace.DELIVERIES,
+    "errands": keyspace.ERRANDS,
+    "mails": keyspace.MAILS,
+    "pickups": keyspace.PICKUPS,
+    "withdrawn": keyspace.WITHDRAWN,
+    "held": keyspace.HELD,
+    "standings": keyspace.STANDINGS,
+    "domains": keyspace.DOMAINS,
+    "promises": keyspace.PROMISES,
+    "barred": keyspace.BARRED,
+    "vouches": keyspace.VOUCHES,
+    "invites": keyspace.INVITES,
+    "pins": keyspace.PINS,
+    "listed": keyspace.LISTED,
+    "drafts": keyspace.DRAFTS,
+    "chapters": keyspace.CHAPTERS,
+    "trash": keyspace.TRASH,
+    "archives": keyspace.ARCHIVES,
+    "logs": keyspace.LOGS,
+    "tiles": keyspace.TILES,
+    "items": keyspace.ITEMS,
+}
+
+
 class StoredTables:
-    """`ports.Tables` inside one transaction."""
+    """`ports.Tables` inside one transaction.
+
+    A table is made when it is first asked for: a transaction uses three of them, and there are
+    thousands of transactions a second.
+    """
+
+    owners: Table[rows.Owner]
+    tokens: Table[rows.Token]
+    accounts: Table[rows.Account]
+    peers: Table[rows.Peer]
+    sent: Table[rows.Sent]
+    deliveries: Table[rows.Delivery]
+    errands: Table[rows.Errand]
+    mails: Table[rows.Mail]
+    pickups: Table[rows.Pickup]
+    withdrawn: Table[rows.Withdrawn]
+    held: Table[rows.Held]
+    standings: Table[rows.Standing]
+    domains: Table[rows.Domain]
+    promises: Table[rows.Promise]
+    barred: Table[rows.Barred]
+    vouches: Table[rows.Vouch]
+    invites: Table[rows.Invite]
+    pins: Table[rows.Pin]
+    listed: Table[rows.Listed]
+    drafts: Table[rows.Draft]
+    chapters: Table[rows.Chapter]
+    trash: Table[rows.Trash]
+    archives: Table[rows.Archive]
+    logs: Table[rows.Log]
+    tiles: Table[rows.Tile]
+    items: Table[rows.Item]
+    blocks: Blocks
 
     def __init__(self, tx: Tx, store: "TableStore") -> None:
-        self._tx = tx
-        self.owners: Table[rows.Owner] = RowTable(tx, keyspace.OWNERS)
-        self.tokens: Table[rows.Token] = RowTable(tx, keyspace.TOKENS)
-        self.accounts: Table[rows.Account] = RowTable(tx, keyspace.ACCOUNTS)
-        self.peers: Table[rows.Peer] = RowTable(tx, keyspace.PEERS)
-        self.sent: Table[rows.Sent] = RowTable(tx, keyspace.SENT)
-        self.deliveries: Table[rows.Delivery] = RowTable(tx, keyspace.DELIVERIES)
-        self.errands: Table[rows.Errand] = RowTable(tx, keyspace.ERRANDS)
-        self.mails: Table[rows.Mail] = RowTable(tx, keyspace.MAILS)
-        self.pickups: Table[rows.Pickup] = RowTable(tx, keyspace.PICKUPS)
-        self.withdrawn: Table[rows.Withdrawn] = RowTable(tx, keyspace.WITHDRAWN)
-        self.held: Table[rows.Held] = RowTable(tx, keyspace.HELD)
-        self.standings: Table[rows.Standing] = RowTable(tx, keyspace.STANDINGS)
-        self.domains: Table[rows.Domain] = RowTable(tx, keyspace.DOMAINS)
-        self.promises: Table[rows.Promise] = RowTable(tx, keyspace.PROMISES)
-        self.barred: Table[rows.Barred] = RowTable(tx, keyspace.BARRED)
-        self.vouches: Table[rows.Vouch] = RowTable(tx, keyspace.VOUCHES)
-        self.invites: Table[rows.Invite] = RowTable(tx, keyspace.INVITES)
-        self.pins: Table[rows.Pin] = RowTable(tx, keyspace.PINS)
-        self.listed: Table[rows.Listed] = RowTable(tx, keyspace.LISTED)
-        self.drafts: Table[rows.Draft] = RowTable(tx, keyspace.DRAFTS)
-        self.chapters: Table[rows.Chapter] = RowTable(tx, keyspace.CHAPTERS)
-        self.trash: Table[rows.Trash] = RowTable(tx, keyspace.TRASH)
-        self.archives: Table[rows.Archive] = RowTable(tx, keyspace.ARCHIVES)
-        self.logs: Table[rows.Log] = RowTable(tx, keyspace.LOGS)
-        self.tiles: Table[rows.Tile] = RowTable(tx, keyspace.TILES)
-        self.items: Table[rows.Item] = RowTable(tx, keyspace.ITEMS)
-        self.blocks: Blocks = BlockTable(tx, store)
+        self._tx, self._store = tx, store
+        self._row: rows.Node | None = None
+
+    def __getattr__(self, name: str) -> object:
+        if name == "blocks":
+            made: object = BlockTable(self._tx, self._store)
+        elif name in _LAYOUTS:
+            made = RowTable(self._tx, _LAYOUTS[name])
+        else:
+            raise AttributeError(name)
+        self.__dict__[name] = made
+        return made
 
     def node(self) -> rows.Node:
         """The node's own row."""
-        data = self._tx.get(keyspace.NODE)
-        if data is None:
-            raise Damaged("this store belongs to no node", next="willcall init")
-        return decode(rows.Node, data)
+        if self._row is None:
+            data = self._tx.get(keyspace.NODE)
+            if data is None:
+                raise Damaged("this store belongs to no node", next="willcall init")
+            self._row = decode(rows.Node, data)
+        return self._row
 
     def put_node(self, row: rows.Node) -> None:
         """Writes the node's own row."""
         self._tx.put(keyspace.NODE, encode(row))
+        self._row = row
 
 
 class TableStore:

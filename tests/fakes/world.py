@@ -346,6 +346,11 @@ class Machine:
         """Everything that was written so far is on the disk."""
         await self.on.core.db.transact(lambda tx: None)
 
+    async def settled(self) -> None:
+        """Nobody stands on the doorstep: what strangers sent was looked at."""
+        while self.node is not None and self.on.strangers.doorstep:  # noqa: ASYNC110  # no event
+            await trio.sleep(0.01)
+
     async def complaints(self, *, resting: bool = True) -> list[str]:
         """What an audit of the disk finds."""
         if self.node is not None:

@@ -71,9 +71,8 @@ def test_the_rules(home: tuple[Home, list[str]], tmp_path: Path) -> None:
         async with trio.open_nursery() as nursery:
             await nursery.start(answering.serve, port, files.context())
             for bot in bots.values():
-                line = await Line.open(bot.source, anna.port)
-                assert b"held" in await line.ask(bot.request(key))
-                await line.close()
+                async with Line.opened(bot.source, anna.port) as line:
+                    assert b"held" in await line.ask(bot.request(key))
             local = anna.local()
 
             def shown() -> dict[str, Any] | None:
@@ -119,8 +118,28 @@ def test_the_rules(home: tuple[Home, list[str]], tmp_path: Path) -> None:
     tried = {row["did"]: row for row in anna.json("policy", "try", str(seen))}
     assert tried[found["young"]["did"]]["personal"]["rule"] == "strangers-wait"
     assert tried[found["young"]["did"]]["strict"]["rule"] == "young-domain"
+    replayed(anna, found["good"]["did"], tmp_path / "raw.json")
     assert anna.json("contact", "block", "good.com") == {"word": "good.com", "blocked": True}
     left = {row["did"] for row in anna.local().get("held")}
     assert found["good"]["did"] not in left
     assert anna.json("storm", "on")["storm"] is True
     assert anna.json("storm", "off")["storm"] is False
+
+
+def replayed(anna: Home, did: str, file: Path) -> None:
+    """A notification as it came is judged anew: from where it came, from elsewhere, and spoiled."""
+    (kept,) = (row for row in anna.json("held", "--raw") if row["did"] == did)
+    proof = kept["notification"]
+    spoiled = proof[:-8] + ("A" if proof[-8] != "A" else "B") + proof[-7:]
+    rows = [kept, kept | {"source": SOURCES["noreverse"]}, kept | {"notification": spoiled}]
+    file.write_text(json.dumps(rows))
+    came, elsewhere, forged = anna.json("policy", "try", str(file))
+    assert came["strict"]["rule"] == came["personal"]["rule"] == "strangers-wait"
+    assert "good.com is proven" in came["strict"]["why"]
+    assert (elsewhere["strict"]["verdict"], elsewhere["strict"]["rule"]) == (
+        "refuse",
+        "no-reverse-dns",
+    )
+    assert elsewhere["personal"]["verdict"] == "hold"
+    assert forged["strict"]["verdict"] == forged["personal"]["verdict"] == "refuse"
+    assert forged["strict"]["rule"] in ("forged", "malformed")

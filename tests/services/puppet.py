@@ -110,7 +110,9 @@ class Puppet:
 
     async def post(self, to: Machine, path: str, body: bytes, method: str = "POST") -> Response:
         request = Request(method=method, path=path, body=body)
-        return await self.world.net.deliver(self.origin, to.origin, request)
+        answer = await self.world.net.deliver(self.origin, to.origin, request)
+        await to.settled()
+        return answer
 
     async def one(self, to: Machine, path: str, body: bytes) -> Answer:
         response = await self.post(to, path, body)

@@ -8,6 +8,7 @@ import trio
 
 from node.config import Strangers
 from node.crypto import keys
+from node.discovery import webfinger
 from node.encoding import cid, names
 from node.errors import Refused
 from node.machines.rows import Held
@@ -39,7 +40,9 @@ class Stranger(Puppet):
 
     async def post(self, to: Machine, path: str, body: bytes, method: str = "POST") -> Response:
         request = Request(method=method, path=path, body=body)
-        return await to.on.peers.answer(request, self.source)
+        answer = await to.on.peers.answer(request, self.source)
+        await to.settled()
+        return answer
 
 
 def slots(machine: Machine) -> list[Held]:
@@ -495,3 +498,47 @@ def test_what_may_be_called() -> None:
     ):
         made = row.but(origin=origin, by=by, source=source)
         assert strangers.may_call(made, own) is wanted, origin
+
+
+@pytest.mark.parametrize("says", ["this key", "another key", "nobody", "nothing"])
+async def test_the_domain_s_own_word_for_the_key(autojump_clock: object, says: str) -> None:
+    """Whose key the name in its record is, asked of the origin's host once its node answered."""
+    told = {"this key": True, "another key": False, "nobody": None, "nothing": None}[says]
+    async with world() as w:
+        anna = await w.add("anna")
+        eve = Stranger(w, "eve", 7).at("node.eve.org", "192.0.2.7")
+        web = Stranger(w, "web", 8).at("web.eve.org", "192.0.2.7")
+        w.net.machines["node.eve.org:443"] = w.net.machines[web.origin]
+        handle = webfinger.parse("eve@node.eve.org")
+        key = eve.key if says == "this key" else web.key
+        found = webfinger.document(handle, key, f"https://{eve.origin}", ())
+        answers = {
+            "nobody": Response(status=404),
+            "nothing": Response(status=200, body=b"<html>"),
+        }
+        web.says[webfinger.question(handle)] = answers.get(
+            says, Response(status=200, body=found, content_type=webfinger.TYPE)
+        )
+        await eve.notify(anna, eve.item(anna, eve.letter()))
+        await until(lambda: bool(slots(anna)) and slots(anna)[0].looked, 600)
+        assert web.told(webfinger.question(handle)) == 1
+        row = slots(anna)[0]
+        assert row.named is told
+        facts = anna.on.core.db.read(lambda tx: anna.on.strangers.facts(tx, row))
+        assert facts.named is told
+
+
+async def test_whoever_proved_nothing_has_no_domain_that_speaks_for_it(
+    autojump_clock: object,
+) -> None:
+    """A claimed domain is not asked: else anybody could send this node anywhere."""
+    async with world() as w:
+        anna = await w.add("anna")
+        eve = Stranger(w, "eve", 7).at("node.eve.org", "192.0.2.7")
+        web = Stranger(w, "web", 8).at("web.eve.org", "192.0.2.9")
+        w.net.machines["node.eve.org:443"] = w.net.machines[web.origin]
+        w.net.dns.hosts["node.eve.org"] = ("192.0.2.9",)
+        await eve.notify(anna, eve.item(anna, eve.letter()))
+        await slot(anna)
+        await trio.sleep(2 * HOUR)
+        assert web.heard == []

@@ -2,6 +2,7 @@
 
 import trio
 
+from node import limits
 from node.machines.rows import Peer
 from node.objects.answer import Answer, PollAnswer
 from node.objects.notification import decode
@@ -12,6 +13,7 @@ from tests.services.test_delivery import key_of
 from tests.services.test_receipts import everything
 from tests.services.test_restore import items_of
 
+BUSY = Answer(state="refused", reason="busy")
 CLOCK = Answer(state="refused", reason="clock")
 
 
@@ -60,6 +62,36 @@ async def test_issued_must_grow_and_be_near(autojump_clock: object) -> None:
         assert await eve.poll(anna, issued=now + 11 * 60_000) == CLOCK
         assert await eve.poll(anna, issued=now - 11 * 60_000) == CLOCK
         assert isinstance(await eve.poll(anna, issued=now + 1), PollAnswer)
+
+
+async def test_a_contact_that_polls_all_day_gets_its_share(autojump_clock: object) -> None:
+    """Each item is a box that is sealed anew: at once as many as are told, then at a pace."""
+    async with world() as w:
+        anna, eve, max_ = await w.add("anna"), Puppet(w, "eve"), Puppet(w, "max", 2)
+        await eve.befriend(anna)
+        await max_.befriend(anna)
+        texts = [b"%d" % i for i in range(limits.BATCH)]
+        for puppet in (eve, max_):
+            await anna.on.submission.small(anna.owner(), texts, Terms(to=(puppet.key,)))
+        boxes, answered, told = 0, 0, await eve.poll(anna)
+        while told != BUSY:
+            assert isinstance(told, PollAnswer)
+            boxes, answered = boxes + len(items_of(told)), answered + 1
+            assert answered < 200
+            await trio.sleep(0.001)
+            told = await eve.poll(anna)
+        seconds = 1 + answered
+        assert limits.POLLED_BURST <= boxes <= limits.POLLED_BURST + 40 * seconds
+        # It is bound to nobody else, and over by itself; a part is told where not all may be.
+        assert len(items_of(await max_.poll(anna))) == limits.BATCH
+        await trio.sleep(1)
+        part = await eve.poll(anna)
+        assert isinstance(part, PollAnswer)
+        assert 0 < len(items_of(part)) <= 41
+        assert part.more
+        await trio.sleep(60)
+        rest = await eve.poll(anna, part.now)
+        assert len(items_of(part)) + len(items_of(rest)) == limits.BATCH
 
 
 async def test_strangers_poll_for_nothing(autojump_clock: object) -> None:

@@ -1,5 +1,7 @@
 """Strangers: one answer for all of them, and a ring that does not grow."""
 
+from dataclasses import replace
+
 import pytest
 import trio
 
@@ -9,9 +11,11 @@ from node.encoding import cid
 from node.machines.rows import Held, fresh_account
 from node.objects import answer, notification
 from node.objects.answer import ACCEPTED, HELD, Answer
-from node.ports import Tables
+from node.ports import Request, Tables
 from node.services import meet
+from node.services.gate import Friends
 from node.services.mailbox import Mailbox
+from node.services.strangers import Visit
 from node.units import DAY, Instant, Key
 from tests.fakes.world import Machine, until, world
 from tests.services.puppet import Puppet, did_path, some
@@ -131,6 +135,7 @@ async def test_what_the_blocked_say_is_not_kept(autojump_clock: object) -> None:
         row = anna.peer(eve.key)
         assert row is not None
         await anna.on.core.db.transact(lambda tx: meet.block(tx, row))
+        await trio.sleep(60)  # what was owed to eve before
         await anna.flushed()
         before = everything(anna)
         assert await eve.notify(anna, eve.item(anna, eve.letter())) == [HELD]
@@ -271,3 +276,86 @@ async def test_a_record_that_is_not_signed_asks_for_nobody(autojump_clock: objec
             answered = await puppet.post(anna, did_path(puppet.key), bytes(broken), "PUT")
             seen.add((answered.status, answered.body))
         assert [status for status, _ in seen] == [422]
+
+
+async def test_nothing_of_a_stranger_is_looked_at_before_the_answer(
+    autojump_clock: object,
+) -> None:
+    """The answer leaves first, whatever comes of it: its time tells nothing of what is known."""
+    async with world() as w:
+        anna, eve = await w.add("anna"), Puppet(w, "eve")
+        block = notification.encode_batch(eve.batch(eve.item(anna, eve.letter())))
+        request = Request(method="POST", path="/v1/notifications", body=block)
+        response = await anna.on.peers.answer(request, "192.0.2.1")
+        assert answer.decode_all(response.body, 1) == [HELD]
+        assert (len(anna.on.strangers.doorstep), ring(anna)) == (1, 0)
+        await anna.settled()
+        assert (len(anna.on.strangers.doorstep), ring(anna)) == (0, 1)
+
+
+async def test_a_retraction_finds_what_stands_on_the_doorstep(autojump_clock: object) -> None:
+    async with world() as w:
+        anna, eve = await w.add("anna"), Puppet(w, "eve")
+        message = eve.letter()
+        block = notification.encode_batch(eve.batch(eve.item(anna, message)))
+        gone = eve.retraction(key_of(anna), message)
+        for path, body in (("/v1/notifications", block), ("/v1/retractions", gone)):
+            request = Request(method="POST", path=path, body=body)
+            assert (await anna.on.peers.answer(request, "192.0.2.1")).status == 200
+        await anna.settled()
+        await trio.sleep(1)
+        assert slots(anna) == []
+
+
+async def test_a_doorstep_has_an_end(autojump_clock: object) -> None:
+    """Where more come in one breath than it holds, the oldest are looked at at once."""
+    async with world() as w:
+        anna = await w.add("anna")
+        who = anna.on.strangers
+        visit = Visit(owner=key_of(anna), sender=Key(some("x")), source="192.0.2.1", at="x.com:1")
+
+        def come(tx: Tables) -> None:
+            for n in range(limits.LOBBY + 100):
+                who.come(tx, replace(visit, sender=Key(some(f"x{n}")), item=None))
+
+        anna.on.core.db.apply(come)
+        assert len(who.doorstep) <= limits.LOBBY
+        await anna.settled()
+
+
+async def test_a_full_ring_reads_and_writes_nothing(
+    autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a flood of what gets no slot the store is not looked at: only the account, for all."""
+    async with world() as w:
+        anna, eve = await w.add("anna"), Puppet(w, "eve")
+        await anna.flushed()
+        fill(anna, limits.RING)
+        await anna.flushed()
+        read: list[Held] = []
+        monkeypatch.setattr(anna.on.strangers, "_barred", lambda tx, slot: read.append(slot))
+        before = everything(anna)
+        block = notification.encode_batch(eve.batch(eve.item(anna, eve.letter())))
+        request = Request(method="POST", path="/v1/notifications", body=block)
+        await anna.on.peers.answer(request, "192.0.2.1")
+        await anna.settled()
+        await anna.flushed()
+        assert read == []
+        assert everything(anna) == before
+
+
+async def test_contacts_begin_first(autojump_clock: object) -> None:
+    """Where a contact showed its capability, signed, it is remembered; nobody else is."""
+    async with world() as w:
+        anna = await w.add("anna")
+        eve, max_ = Puppet(w, "eve"), Puppet(w, "max", 2)
+        await eve.befriend(anna)
+        knows = anna.on.gate.friends.knows
+        assert not knows("127.0.1.1")
+        await max_.notify(anna, max_.item(anna, max_.letter()))
+        await eve.notify(anna, eve.item(anna, eve.letter()))
+        assert [knows(f"127.0.1.{n}") for n in (1, 2)] == [True, False]
+        friends = Friends(2)
+        for source in ("a", "b", "a", "c"):
+            friends.note(source)
+        assert [friends.knows(each) for each in "abc"] == [True, False, True]
