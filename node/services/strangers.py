@@ -44,8 +44,8 @@ from node.units import Instant, Key
 BREATH = 0.02
 """Seconds for which what comes is gathered: longer than a burst's next item takes, and too short
 to be noticed by whoever waits for it to be shown."""
-SLICE = 32
-"""Visits that are placed in one go: some milliseconds, for which everything else waits."""
+SLICE = 8
+"""Visits that are placed in one go: up to three milliseconds, for which everything else waits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
