@@ -244,6 +244,9 @@ def _array(record: Record) -> list[object]:
 
 def _decode(body: bytes) -> Record:
     match cbor.decode(body):
+        # A link is no byte string, though here it is a kind of bytes.
+        case ["row" | "block" | "file", *_, Cid()] | ["row", Cid(), _]:
+            raise Malformed("the backup holds a link where bytes have to be")
         case ["row", bytes() as key, bytes() as value]:
             return StoredRow(key=key, value=value)
         case ["block", Cid() as name, bytes() as data]:
