@@ -1,6 +1,7 @@
 """What peers say is believed only if it is signed, and about the very thing that it answers.
 
-An answer, a poll, a record or a retraction is anybody's words until then: here somebody lies in each.
+An answer, a poll, a record or a retraction is anybody's words until then: here somebody lies in
+each.
 """
 
 from collections.abc import Callable
