@@ -5,7 +5,7 @@
 # make format  what check would complain about, where a program can mend it
 # make sim     a month of virtual time, told as a story; SEED=7 for another one
 # make soak    fresh seeds and planted faults until Ctrl-C, with catch rates
-# make soak-crash  kills, power cuts, failing calls and damage at full size: hours
+# make soak-crash  kills, power cuts, failing calls and damage at full size: hours; SIZE=3: thrice the usual
 # make fuzz    coverage-guided fuzzing of every decoder; TARGET=mail SECONDS=600
 # make flood   a thousand bots against one node, goals beside figures; ARGS="100 100" is quick
 # make bench   how fast, on this machine
@@ -63,7 +63,7 @@ flood: $(VENV)/.dev
 	@$(BIN)/python -m tests.flood $(ARGS)
 
 soak-crash: $(VENV)/.dev
-	@CRASH=soak $(BIN)/python -m pytest tests/crash $(ARGS)
+	@CRASH=$(or $(SIZE),soak) $(BIN)/python -m pytest tests/crash $(ARGS)
 
 bench: $(VENV)/.dev
 	@$(BIN)/python -m tests.bench $(ARGS)

@@ -61,6 +61,30 @@ def _row_before_block() -> None:
     _replace(files.BlockFiles, "_keep", later)
 
 
+def _no_sync_of_the_name() -> None:
+    def prepare(folder: Path) -> None:
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+    _replace(leveldb, "_prepare", prepare)
+
+
+def _no_sync_of_fresh_folders() -> None:
+    def make(self: Any, folder: Path) -> None:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    _replace(files.BlockFiles, "_make", make)
+
+
+def _folders_that_are_there_are_believed() -> None:
+    make = files.BlockFiles._make
+
+    def believed(self: Any, folder: Path) -> None:
+        if not folder.exists():
+            make(self, folder)
+
+    _replace(files.BlockFiles, "_make", believed)
+
+
 def _nothing(*given: object) -> None:
     pass
 
@@ -78,6 +102,16 @@ FAULTS: dict[str, Callable[[], None]] = {
 }
 
 
+ALONE: dict[str, Callable[[], None]] = {
+    name: FAULTS[name] for name in FAULTS if name != "row before block"
+} | {
+    "no sync of the database's name": _no_sync_of_the_name,
+    "no sync of folders of large blocks": _no_sync_of_fresh_folders,
+    "folders that are there are believed": _folders_that_are_there_are_believed,
+}
+"""What a store shows that is alone: a home syncs more, and by that hides some of it."""
+
+
 def in_line() -> None:
     """No fault: work that waits for the disk is done by the thread that asks for it."""
     _replace(daemon, "SystemThreads", InlineThreads)
@@ -85,4 +119,4 @@ def in_line() -> None:
 
 def plant(name: str) -> None:
     """The fault is there until this process ends."""
-    FAULTS[name]()
+    (FAULTS | ALONE)[name]()

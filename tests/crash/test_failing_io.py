@@ -21,7 +21,7 @@ import pytest
 from tests.crash import worker
 from tests.crash.disk import acknowledged, complaints
 from tests.crash.nodes import NODES
-from tests.crash.sizes import SOAK, sized
+from tests.crash.sizes import ASKED, sized
 from tests.crash.trace import need_strace
 from tests.crash.worker import Load
 from tests.e2e.homes import until
@@ -143,7 +143,7 @@ def test_calls_that_fail(model: Path, tmp_path: Path, figure: Callable[[str], No
         folder = tmp_path / f"record{load.seed}"
         folder.mkdir()
         calls = recorded(copied(model, folder), load)
-        assert len(calls) > FAILING // RUNS or SOAK
+        assert len(calls) > FAILING // RUNS or ASKED == "soak"
         todo += [(load, *call) for call in calls[: FAILING // RUNS]]
     chance = random.Random(4)
 
