@@ -10,9 +10,10 @@ from dataclasses import replace
 import pytest
 import trio
 
+from node.crypto import keys
 from node.encoding.cid import Cid
 from node.objects import answer as answers
-from node.objects import record
+from node.objects import notification, record
 from node.objects.answer import ACCEPTED, Answer, PollAnswer
 from node.objects.introduction import POLL, Poll
 from node.objects.receipt import RECEIPT, RETRACTION, Retraction
@@ -110,6 +111,7 @@ async def test_no_lie_changes_a_record(autojump_clock: object) -> None:
         lies = [
             newer(eve, mallory.keys.signing, sealing=theirs.sealing),
             newer(mallory, mallory.keys.signing),  # a right record, and somebody else's
+            newer(mallory, mallory.keys.signing, recovery=keys.public(eve.keys.recovery)),
             answers.refused("stale-record", record=record.decode(eve.record(seq=0))),
         ]
         for count, lie in enumerate(lies, 1):
@@ -213,3 +215,31 @@ async def test_what_was_freed_is_not_opened_again(autojump_clock: object) -> Non
         assert isinstance(told, PollAnswer)
         assert told.batches == ()
         assert anna.state(message, eve.key) == "confirmed"
+
+
+async def test_a_batch_that_nobody_signed_is_none(autojump_clock: object) -> None:
+    """By a call, or in a poll's answer; nor may a poll be answered with somebody else's."""
+    async with world() as w:
+        anna, eve, mallory = await people(w)
+        before, message = anna.peer(eve.key), eve.letter()
+        items = [notification.encode(eve.item(anna, message))]
+        lie = notification.sign_batch(eve.key, items, mallory.keys.signing)
+        response = await mallory.post(anna, "/v1/notifications", notification.encode_batch(lie))
+        assert response.status == 422
+        hers = mallory.batch(mallory.item(anna, mallory.letter()))
+        assert before is not None
+        for count, batch in enumerate((lie, hers), 1):
+            told = answers.encode_poll(anna.now(), False, [batch])
+            eve.says["/v1/poll"] = Response(status=200, body=told)
+            eve.heard.clear()
+            due = before.but(poll_at=anna.now(), wake_at=anna.now())
+            await anna.on.core.db.transact(lambda tx, due=due: tx.peers.put(due))  # type: ignore[misc]
+            anna.on.core.outgoing.ring()
+            await until(lambda: eve.told("/v1/poll") > 0, 60)
+            await trio.sleep(10)
+            rows = anna.on.core.db.read(lambda tx: (list(tx.pickups.scan()), list(tx.held.scan())))
+            assert rows == ([], []), count
+        assert anna.inbox() == []
+        # The same, signed, is taken.
+        await eve.notify(anna, items[0])
+        await until(lambda: len(anna.inbox()) == 1, 60)
