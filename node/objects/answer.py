@@ -128,6 +128,8 @@ _BELONGS = {
     "reason": ("held", "refused"),
 }
 """With which states a field may come; the state named like it can't do without it."""
+_WAITS = ("waiting", "over-quota")
+"""Why something is held is told for mail that its owner will call for, and else never."""
 _NEEDS = {"receipt": "receipt", "retracted": "retraction", "refused": "reason"}
 
 
@@ -138,6 +140,11 @@ def _parse(value: Value) -> Answer:
         raise Malformed(f"an answer {state} carries what does not belong to it")
     if _NEEDS.get(state, "state") not in fields:
         raise Malformed(f"an answer {state} comes with its {_NEEDS[state]}")
+    reason = fields.get("reason")
+    if state == "held" and reason is not None and reason not in _WAITS:
+        raise Malformed("what is held waits for its owner or for room, or says no reason")
+    if "record" in fields and reason != "stale-record":
+        raise Malformed("a record comes with the refusal of an older one")
     return Answer(**fields)
 
 
@@ -186,7 +193,10 @@ def decode_poll(data: bytes) -> PollAnswer | Answer:
     """
     value = _decode(data)
     if isinstance(value, dict) and "state" in value:
-        return _parse(value)
+        refusal = _parse(value)
+        if refusal not in (refused("clock"), refused("busy")):
+            raise Malformed("a poll is refused for its clock, or while there is too much to do")
+        return refusal
     found = PollAnswer(**_POLL_ANSWER(value))
     if sum(len(each.claim.items) for each in found.batches) > limits.BATCH:
         raise Malformed(f"a poll's answer has at most {limits.BATCH} notifications in all")

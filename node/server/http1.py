@@ -211,7 +211,9 @@ class _Connection(Line):
         try:
             request = await self._head()
         except h11.RemoteProtocolError as error:
-            await self._refuse(problem(error.error_status_hint, str(error), "malformed"))
+            status = error.error_status_hint
+            reason = "too-large" if status == 431 else "malformed"
+            await self._refuse(problem(status, str(error), reason))
             return False
         if request is None:
             return False

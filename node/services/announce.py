@@ -202,5 +202,5 @@ def _checked(row: Delivery, answer: Answer) -> Answer:
     return answer
 
 
-_NOTHING = Answer(state="refused", reason="busy")
-"""An answer that proves nothing: the schedule goes on."""
+_NOTHING = Answer(state="nonsense")
+"""An answer that proves nothing: the schedule goes on, and the history says what it was."""

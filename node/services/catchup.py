@@ -191,7 +191,8 @@ class Poll:
             if found is not None:
                 await self._grown(self._said(found[0]), found[0])
                 await self._apply()
-        except (Unreachable, Unverified) as error:
+        except (Malformed, Unreachable, Unverified) as error:
+            # Entries that are none end what can be had of it; its operator began anew for that.
             # Who was restored from a backup has less of it than we have: that is no other past.
             if isinstance(error, Unverified) and error.reason != "rolled-back":
                 raise

@@ -6,11 +6,13 @@ from node.encoding import cid
 from node.errors import StoreFailed
 from node.objects import answer
 from node.objects.answer import ACCEPTED, Answer
+from node.objects.receipt import RECEIPT
 from node.objects.record import Endpoint
 from node.ports import Response
 from node.services.mailbox import Mailbox
 from node.services.submit import Terms
 from node.units import Key
+from tests import factories as make
 from tests.fakes.world import Machine, Weather, until, world
 from tests.services.puppet import Puppet, did_path
 
@@ -197,6 +199,22 @@ async def test_the_second_origin_of_a_record_is_tried(autojump_clock: object) ->
         eve.heard.clear()
         await anna.send([eve.key], b"hello")
         await until(lambda: eve.told("/v1/notifications") > 0, HOUR)
+
+
+async def test_a_receipt_that_proves_nothing_is_told_as_nonsense(autojump_clock: object) -> None:
+    """Of another message: nothing changes, and the history claims no answer that never came."""
+    async with world() as w:
+        anna, eve = await w.add("anna"), Puppet(w, "eve")
+        await eve.befriend(anna)
+        other = RECEIPT.decode(eve.receipt(key_of(anna), [make.named(0)]))
+        said = [Answer(state="receipt", receipt=other)]
+        eve.says["/v1/notifications"] = Response(status=200, body=answer.encode_all(said))
+        message = await anna.send([eve.key], b"hello")
+        await trio.sleep(HOUR)
+        assert anna.state(message, eve.key) == "stored"
+        row = anna.on.core.db.read(lambda tx: tx.deliveries.get(key_of(anna), message, eve.key))
+        assert row is not None
+        assert {each.answer for each in row.attempts} == {"nonsense"}
 
 
 async def test_a_refusal_by_busy_goes_on_with_the_schedule(autojump_clock: object) -> None:

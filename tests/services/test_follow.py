@@ -438,6 +438,28 @@ async def test_a_new_epoch_is_followed(autojump_clock: trio.testing.MockClock) -
         assert (await get(ben, "/archives/cats/1/checkpoint")).status == 200
 
 
+async def test_a_new_epoch_after_entries_that_are_none(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """What can't be read of the old log is passed over, or its operator could never go on."""
+    async with world() as w:
+        anna, ben = await w.add("anna"), await w.add("ben")
+        await published(anna, "cats", [letter(0)])
+        await follow(ben, url(anna, "cats"))
+        await poll(ben, "cats")
+        await added(anna, "cats", [letter(1)])
+        await anna.on.publisher.new_epoch(anna.owner(), "cats")
+        await added(anna, "cats", [letter(2)])
+        Liar(anna).tell(
+            lambda path, a: (
+                replace(a, body=b"\0\x01\xa0" * 2) if "/cats/1/tile/entries/" in path else None
+            )
+        )
+        assert (await poll(ben, "cats")).after == 1
+        assert row_of(ben, "cats").epoch == 2
+        assert await contents(ben, "cats") == [letter(0), letter(2)]
+
+
 async def test_a_new_epoch_can_t_drop_the_past(autojump_clock: trio.testing.MockClock) -> None:
     async with world() as w:
         anna, ben = await w.add("anna"), await w.add("ben")

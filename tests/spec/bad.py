@@ -571,6 +571,9 @@ def answers() -> Iterator[Case]:
         ({"state": "accepted", "receipt": given}, "accepted with a receipt"),
         ({"state": "held", "retraction": gone}, "held with a retraction"),
         ({"state": "held", "record": newer}, "held with a record"),
+        ({"state": "held", "reason": "busy"}, "held, a reason of a refusal"),
+        ({"state": "held", "reason": "later"}, "held, a reason that is not known"),
+        ({"state": "refused", "reason": "busy", "record": newer}, "refused as busy, with a record"),
         ({"state": "refused", "reason": "spent", "introduction": ours}, "refused, introduction"),
         ({"state": "refused", "reason": ""}, "an empty reason"),
         ({"state": "refused", "reason": "Buy now"}, "a reason of two words"),
@@ -613,6 +616,8 @@ def poll_answers() -> Iterator[Case]:
         (usual | {"batches": whole}, "batches is a map"),
         (usual | {"state": "accepted"}, "an answer and a poll's answer in one"),
         (usual | {"next": 1}, "an unknown field"),
+        ({"state": "accepted"}, "an answer that refuses nothing"),
+        ({"state": "refused", "reason": "spent"}, "a refusal that polls don't get"),
         ([usual], "inside an array"),
     ]
     for value, why in rows:
