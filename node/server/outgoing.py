@@ -88,7 +88,8 @@ class Share:
 
     def __init__(self, outgoing: Outgoing, network: str, most: ByteCount) -> None:
         self._outgoing, self._network = outgoing, network
-        self.room = ByteCount(min(most, outgoing.room(network)))
+        # Whoever needs nothing yet, and perhaps never does, is not turned away for others' answers.
+        self.room = ByteCount(min(most, outgoing.room(network)) if most else 0)
         outgoing.move(network, self.room)
 
     def grow(self, size: int) -> None:
