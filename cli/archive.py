@@ -146,12 +146,14 @@ def export(
     name: str = typer.Argument(...),
     static: str = typer.Option(..., "--static", metavar="DIR", help="Where the files go."),
 ) -> None:
-    """Writes an archive as plain files, for any web server or object store.
+    """Writes an archive as plain files, pages and feeds too, for any web server or object store.
 
-    Again into the same folder: what is new is written, what was removed goes.
+    Again into the same folder: what changed is written, what was removed goes.
     Example: willcall archive export kitchen --static /srv/www
     """
-    row = shelving.exported(STATE.local(), name, static)
+    from cli import siting
+
+    row = siting.exported(STATE.local(), name, static)
     if STATE.json:
         render.document(row)
         return

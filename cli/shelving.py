@@ -1,6 +1,5 @@
 """What the commands `archive add`, `export` and `read` do with files."""
 
-import json
 import os
 import re
 import sys
@@ -11,7 +10,7 @@ from typing import IO, Any
 from cli import composing, mail, render
 from cli.local import Local
 from cli.state import STATE
-from node.errors import Malformed, Refused, StoreFailed, Unreachable, Usage
+from node.errors import Malformed, Usage
 
 HEAD = 1 << 20
 """Bytes of a file by which its form is told."""
@@ -150,84 +149,6 @@ def complaints(made: dict[str, Any]) -> Iterator[str]:
         yield f"(without an author or a date, and kept as they are: number {numbers}{more})"
     for path in made.get("unread", ()):
         yield f"({path} could not be read)"
-
-
-# --- exporting -----------------------------------------------------------------------------
-
-
-def exported(local: Local, name: str, folder: str) -> dict[str, Any]:
-    """Writes the files of an archive into a folder, each whole or not at all.
-
-    Raises:
-        Refused, StoreFailed: the folder can't be written to.
-    """
-    root, count = Path(folder), {"files": 0, "size": 0, "written": 0, "removed": 0}
-    kept: set[str] = set()
-    try:
-        for path, data in _frames(local.stream("archive-export", name)):
-            count["files"] += 1
-            count["size"] += len(data)
-            count["written"] += _write(root / path, data)
-            kept.add(path)
-        count["removed"] = _clear(root, name, kept)
-    except PermissionError as error:
-        raise Refused(f"{folder} may not be written to by this user") from error
-    except OSError as error:
-        raise StoreFailed(f"{folder} can't be written to: {error.strerror}") from error
-    return {"name": name, "path": folder, **count}
-
-
-def _frames(stream: Iterator[bytes]) -> Iterator[tuple[str, bytes]]:
-    buffer = bytearray()
-    about: dict[str, Any] | None = None
-    for piece in stream:
-        buffer += piece
-        while True:
-            if about is None:
-                line, found, _ = buffer.partition(b"\n")
-                if not found:
-                    break
-                about = json.loads(bytes(line))
-                del buffer[: len(line) + 1]
-            if len(buffer) < about["size"]:
-                break
-            yield about["path"], bytes(buffer[: about["size"]])
-            del buffer[: about["size"]]
-            about = None
-    if about is not None or buffer:
-        raise Unreachable("the node went away", next="willcall status")
-
-
-def _write(path: Path, data: bytes) -> bool:
-    """Writes a file unless it is there; whether it was new."""
-    if ".." in path.parts:
-        raise Malformed("the node names a file outside of the folder")
-    if path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data:
-        return False
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    part.write_bytes(data)
-    part.replace(path)
-    return True
-
-
-LISTED = ".willcall-files"
-"""In the archive's folder: the paths of the last export, so that what was removed can go."""
-
-
-def _clear(root: Path, name: str, kept: set[str]) -> int:
-    """What an earlier export wrote and this one did not: messages that were removed."""
-    listed = root / "archives" / name / LISTED
-    before = set(listed.read_text().splitlines()) if listed.is_file() else set()
-    gone = 0
-    for path in before - kept:
-        # Tiles that were partial once stay: somebody may hold a checkpoint of then.
-        if path.startswith("ipfs/") and ".." not in path and (root / path).is_file():
-            (root / path).unlink()
-            gone += 1
-    listed.parent.mkdir(parents=True, exist_ok=True)
-    listed.write_text("\n".join(sorted(kept)) + "\n")
-    return gone
 
 
 # --- reading -------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from node.machines.rows import Archive, Item, Log
 from node.mail import mbox, scan
 from node.ports import Tables
 from node.services import library, views
+from node.services.desk import File
 from node.services.intake import Intake
 from node.services.library import Library, Numbered
 from node.services.node import Node
@@ -45,7 +46,7 @@ class ArchiveCalls:
     def __init__(self, node: Node) -> None:
         self._node, self._core = node, node.core
         self._publisher, self._follower = node.publisher, node.follower
-        self._library, self._static = Library(node.core), Static(node.core)
+        self._library, self._static = Library(node.core), Static(node.core, node.desk)
         self._adding = trio.Lock()
         self.table: dict[str, Handler] = {
             "GET archives": self._list,
@@ -134,13 +135,20 @@ class ArchiveCalls:
         return self._library.content(self._core.db.read(work))
 
     async def _export(self, call: Call) -> Any:
-        return self._files(self._find(call))
+        """What an archive is made of as files, a line each; with `unit`: the files of those."""
+        row = self._find(call)
+        if "beside" in call.query:
+            return _framed(self._static.lists(row, call.query["beside"]))
+        if "unit" in call.query:
+            return _framed(self._static.files(row, call.query["unit"]))
+        return self._units(row)
 
-    async def _files(self, row: Archive) -> AsyncIterator[bytes]:
-        async for path, data in self._static.files(row):
-            yield msgspec.json.encode({"path": path, "size": len(data)}) + b"\n"
-            if data:
-                yield data
+    async def _units(self, row: Archive) -> AsyncIterator[bytes]:
+        yield msgspec.json.encode({"total": await self._static.count(row)}) + b"\n"
+        async for unit in self._static.units(row):
+            data = None if unit.data is None else b64encode(unit.data).decode()
+            line = {"unit": unit.name, "tag": unit.tag, "data": data}
+            yield msgspec.json.encode(line) + b"\n"
 
     # --- changing ----------------------------------------------------------------------------
 
@@ -316,3 +324,12 @@ async def framed(chunks: AsyncIterator[bytes], largest: int) -> AsyncIterator[by
             size = None
     if buffer or size is not None:
         raise Malformed("the last message is cut off")
+
+
+async def _framed(files: AsyncIterator[File]) -> AsyncIterator[bytes]:
+    """Files, each behind a line that says which it is and how long."""
+    async for file in files:
+        line = {"unit": file.unit, "path": file.path, "tag": file.tag, "size": len(file.data)}
+        yield msgspec.json.encode(line) + b"\n"
+        if file.data:
+            yield file.data

@@ -10,10 +10,10 @@ finds nothing new reads nothing from the disk; it can't tell what a power cut wo
 Spec: 12.
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from node import limits
 from node.archive import append, tile
@@ -37,6 +37,21 @@ _EVER = "public, max-age=31536000, immutable"
 _ANYONE = ("Access-Control-Allow-Origin", "*")
 
 
+class File(NamedTuple):
+    """A file of an export.
+
+    Attributes:
+        unit: what it was asked for by.
+        path: where it lies.
+        tag: that of the page, where it is one.
+    """
+
+    unit: str
+    path: str
+    data: bytes
+    tag: str = ""
+
+
 class Pages(Protocol):
     """Archives for people and feed readers."""
 
@@ -46,6 +61,22 @@ class Pages(Protocol):
 
     async def gone(self, archive: bytes) -> None:
         """Forgets what is derived from an archive: it is dropped, or followed no more."""
+        ...
+
+    def units(self, row: Archive) -> AsyncGenerator[tuple[str, str], None]:
+        """All pages of an archive for an export: paths below its own, and a tag for each."""
+        ...
+
+    async def count(self, row: Archive) -> int:
+        """About how many that are."""
+        ...
+
+    def files(self, row: Archive, path: str) -> AsyncGenerator[File, None]:
+        """The files of one of them."""
+        ...
+
+    def lists(self, row: Archive, names: Sequence[str]) -> Sequence[File]:
+        """What lies above all archives, of this one and others that are named."""
         ...
 
 

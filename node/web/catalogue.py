@@ -160,6 +160,11 @@ class Catalogue:
         found = await self._run(lambda base: base.execute(query).fetchall())
         return [Month(*each) for each in found]
 
+    async def count(self) -> int:
+        """How many messages there are."""
+        query = "SELECT count(*) FROM messages"
+        return int(await self._run(lambda base: base.execute(query).fetchone()[0]))
+
     async def roots(self, numbers: Sequence[int]) -> dict[int, Cid]:
         """The messages that conversations are called after, by their numbers (`Row.root`)."""
         asked = tuple(set(numbers))
@@ -167,8 +172,10 @@ class Catalogue:
         return {row.id: row.message for row in await self._rows(query, *asked)}
 
     async def conversations(self, after: int, count: int) -> list[Row]:
-        """The first message of each conversation, by their numbers, behind `after`."""
-        query = f"SELECT {_COLUMNS} FROM messages WHERE root = id AND id > ? ORDER BY id LIMIT ?"
+        """What conversations of several messages are called after, by number, behind `after`."""
+        query = f"""SELECT {_COLUMNS} FROM messages WHERE root = id AND id > ? AND EXISTS
+            (SELECT 1 FROM messages AS other WHERE other.root = messages.id
+            AND other.id != messages.id) ORDER BY id LIMIT ?"""
         return await self._rows(query, after, count)
 
     async def identities(self, after: str, count: int) -> list[str]:

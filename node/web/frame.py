@@ -19,6 +19,8 @@ from node.web.looks import HTML, Looks
 
 MINUTE = "public, max-age=60"
 WEEK = "public, max-age=604800"
+MONTH = 200
+"""Messages on a page of a month."""
 KEPT = 64
 """Pages that are kept as they were made: feeds are asked for by many."""
 KEPT_SIZE = 256 * 1024

@@ -1,11 +1,13 @@
 """The pages of a node, opened when the first one is asked for: templates cost memory and time."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from node.machines.rows import Archive
 from node.ports import Reader, Request, Response, Threads
 from node.services.core import Core
+from node.services.desk import File
 from node.services.library import Library
 
 if TYPE_CHECKING:
@@ -31,9 +33,29 @@ class Pages:
 
     async def __call__(self, request: Request, path: str) -> Response | None:
         """The page at a path below `/archives/`; None: there is no such page."""
+        return await self._site(request, path)
+
+    def units(self, row: Archive) -> AsyncGenerator[tuple[str, str], None]:
+        """As `services.desk.Pages` says; so are the next."""
+        return self._site.leaves.units(row)
+
+    async def count(self, row: Archive) -> int:
+        """About how many units there are."""
+        return await self._site.leaves.count(row)
+
+    def files(self, row: Archive, path: str) -> AsyncGenerator[File, None]:
+        """The files of one of them."""
+        return self._site.leaves.files(row, path)
+
+    def lists(self, row: Archive, names: Sequence[str]) -> Sequence[File]:
+        """What lies above all archives."""
+        return self._site.lists(row, names)
+
+    @property
+    def _site(self) -> "Site":
         if self._open is None:
             self._open = self._opened()
-        return await self._open[0](request, path)
+        return self._open[0]
 
     async def gone(self, archive: bytes) -> None:
         """Removes the catalogue of an archive."""

@@ -13,6 +13,8 @@ wherever they can: who has a page already costs no work. No script anywhere.
 """
 
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from math import ceil
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote
@@ -22,13 +24,16 @@ from node.encoding import cid as cids
 from node.encoding import origin
 from node.encoding.cid import Cid
 from node.errors import Absent
+from node.machines.rows import Archive, Log
 from node.ports import Request, Response
+from node.services import library
 from node.services.core import Core
-from node.services.desk import answered, tag
+from node.services.desk import File, answered, tag
 from node.web import looks
 from node.web.catalogue import Row, words_of
 from node.web.feeds import Feeds
-from node.web.frame import MINUTE, Frame, Made, View, all_served, found, served
+from node.web.frame import MINUTE, MONTH, Frame, Made, View, all_served, found, served
+from node.web.leaves import Leaves
 from node.web.letters import THREAD, WHOLE, Letters
 from node.web.looks import HTML
 from node.web.reading import Reading
@@ -36,8 +41,6 @@ from node.web.shelf import Catalogues
 
 NEWEST = 100
 """Messages that the first page looks at."""
-MONTH = 200
-"""Messages on a page of a month."""
 FOUND = 100
 """Messages that a search shows."""
 QUESTION = 200
@@ -115,8 +118,37 @@ class Site:
             path=rest,
             query=request.path.partition("?")[2],
         )
-        given = {name: part for name, part in parts.groupdict().items() if part is not None}
-        return await self._page(view, given)
+        return await self._page(view, _given(parts))
+
+    # --- for files ---------------------------------------------------------------------------
+
+    @property
+    def leaves(self) -> Leaves:
+        """All pages of an archive, as files."""
+        return Leaves(self._frame, self._whole, self._below, self._letters.with_it)
+
+    async def _whole(self, row: Archive) -> View:
+        """An archive whose catalogue has seen all of it."""
+        catalogue, behind = await self._catalogues.current(row)
+        while behind:
+            catalogue, behind = await self._catalogues.current(row)
+        log = self._core.db.read(lambda tx: library.log_of(tx, row))
+        request = Request(method="GET", path="/")
+        return View(request=request, row=row, log=log, catalogue=catalogue, behind=0, path="",
+                    query="")  # fmt: skip
+
+    async def _below(self, view: View, path: str) -> Response | None:
+        parts = _PATHS.fullmatch(path)
+        return None if parts is None else await self._page(replace(view, path=path), _given(parts))
+
+    def lists(self, row: Archive, names: Sequence[str]) -> list[File]:
+        """The list of archives and of their feeds, of those among them that are exported."""
+        log = self._core.db.read(lambda tx: library.log_of(tx, row))
+        others = self._core.db.read(all_served)
+        rows = [each for each in others if each[0].name in names and each[0].name != row.name]
+        rows = sorted([*rows, (row, log)], key=lambda each: each[0].name)
+        paths = ("archives/archives.opml", "archives/index.html")
+        return [File(path, path, self._listed(rows, path.endswith(".opml"))) for path in paths]
 
     async def _page(self, view: View, given: dict[str, str]) -> Response | None:
         match given:
@@ -145,15 +177,18 @@ class Site:
                 return await self._frame.kept(view, self._index)
 
     def _all(self, request: Request, path: str) -> Response:
-        rows = self._core.db.read(all_served)
+        page = self._listed(self._core.db.read(all_served), bool(path))
         if path:
+            return answered(request, page, "text/x-opml; charset=utf-8", MINUTE, tag(page))
+        return answered(request, page, HTML, MINUTE, tag(page), self._frame.looks.own)
+
+    def _listed(self, rows: Sequence[tuple[Archive, Log]], opml: bool) -> bytes:
+        if opml:
             title = f"Archives of {origin.split(self._core.config.origin)[0]}"
             urls = [(row.name, self._frame.url(row)) for row, _ in rows]
-            page = feed.opml(title, [(name, f"{url}feed.atom", url) for name, url in urls])
-            return answered(request, page, "text/x-opml; charset=utf-8", MINUTE, tag(page))
+            return feed.opml(title, [(name, f"{url}feed.atom", url) for name, url in urls])
         listed = [{"name": row.name, "size": log.size} for row, log in rows]
-        page = self._frame.looks.page("list", title="Archives of this node", rows=listed)
-        return answered(request, page, HTML, MINUTE, tag(page), self._frame.looks.own)
+        return self._frame.looks.page("list", title="Archives of this node", rows=listed)
 
     async def _index(self, view: View) -> Made:
         rows = await view.catalogue.newest(NEWEST)
@@ -235,6 +270,10 @@ class Site:
         listed = [looks.shown(row) for row in rows]
         page = self._frame.html(view, "called", "Several messages", rows=listed)
         return self._frame.answer(view, page) if rows else None
+
+
+def _given(parts: re.Match[str]) -> dict[str, str]:
+    return {name: part for name, part in parts.groupdict().items() if part is not None}
 
 
 def _reads(request: Request) -> bool:

@@ -110,7 +110,8 @@ class Catalogues:
         """Messages whose bytes have come since they were listed."""
         items = [self._item(row, name) for name in await catalogue.pending(TOGETHER)]
         here = [item for item in items if item is not None and item.state == "here"]
-        await catalogue.add([await self._listed(item) for item in here], seen)
+        if here:  # else each look at a page would be a write, and wait for the disk
+            await catalogue.add([await self._listed(item) for item in here], seen)
 
     def _log(self, row: Archive, epoch: int) -> Log | None:
         return self._core.db.read(lambda tx: tx.logs.get(row.id, epoch))

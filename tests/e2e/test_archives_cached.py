@@ -29,9 +29,10 @@ POLLS = 3_000
 Front = Callable[[Home, Path], AbstractContextManager[str]]
 
 
-def snippet(kind: str, *changes: tuple[str, str]) -> str:
-    """The page's configuration, with what has to be another here."""
-    (text,) = re.findall(rf"^```{kind}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+def snippet(section: str, kind: str, *changes: tuple[str, str]) -> str:
+    """The configuration in a section of the page, with what has to be another here."""
+    part = PAGE.split(f"\n## {section}\n")[1].split("\n## ")[0]
+    (text,) = re.findall(rf"^```{kind}\n(.*?)^```$", part, re.MULTILINE | re.DOTALL)
     for there, here in changes:
         assert there in text, there
         text = text.replace(there, here)
@@ -49,23 +50,32 @@ def program(name: str, package: str) -> str:
 @contextmanager
 def nginx(home: Home, folder: Path) -> Iterator[str]:
     """nginx in front of a node, on loopback and without TLS; where it listens."""
-    nginx = program("nginx", "nginx-light")
     listen = f"127.0.0.1:{free_port()}"
-    words = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    paths = "".join(f"{word}_temp_path {folder}/{word};\n" for word in words)
     text = snippet(
+        "nginx in front",
         "nginx",
         ("/var/cache/nginx/willcall", str(folder / "cache")),
         ("listen 443 ssl;", f"listen {listen};"),
         ("http://127.0.0.1:4625", f"http://{home.listen}"),
     )
+    with nginx_of(text, listen, "/archives/cats/about", folder):
+        yield listen
+
+
+@contextmanager
+def nginx_of(text: str, listen: str, path: str, folder: Path) -> Iterator[None]:
+    """nginx with that server in it; it answers at `path`."""
+    nginx = program("nginx", "nginx-light")
+    words = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    paths = "".join(f"{word}_temp_path {folder}/{word};\n" for word in words)
     (folder / "conf").write_text(
         f"daemon off;\nmaster_process off;\npid {folder}/pid;\nerror_log {folder}/errors;\n"
         f"events {{}}\nhttp {{\naccess_log off;\nkeepalive_requests 100000;\n{paths}"
-        f"{text}}}\n"
+        f"include /etc/nginx/mime.types;\n{text}}}\n"
     )
-    with _running(listen, nginx, "-c", str(folder / "conf"), "-e", str(folder / "errors")):
-        yield listen
+    command = (nginx, "-c", str(folder / "conf"), "-e", str(folder / "errors"))
+    with _running(listen, path, *command):
+        yield
 
 
 @contextmanager
@@ -73,31 +83,32 @@ def varnish(home: Home, folder: Path) -> Iterator[str]:
     """Varnish in front of a node; where it listens."""
     varnishd = program("varnishd", "varnish")
     port = home.listen.rpartition(":")[2]
-    (folder / "vcl").write_text(snippet("vcl", ('"4625"', f'"{port}"')))
+    (folder / "vcl").write_text(snippet("Varnish in front", "vcl", ('"4625"', f'"{port}"')))
     listen = f"127.0.0.1:{free_port()}"
     words = ("-F", "-n", str(folder / "varnish"), "-f", str(folder / "vcl"), "-a", listen)
     # Without its jail it runs as any user, and its files lie where ours do.
-    with _running(listen, varnishd, *words, "-j", "none", "-s", "malloc,64m"):
+    command = (varnishd, *words, "-j", "none", "-s", "malloc,64m")
+    with _running(listen, "/archives/cats/about", *command):
         yield listen
 
 
 @contextmanager
-def _running(listen: str, *command: str) -> Iterator[None]:
+def _running(listen: str, path: str, *command: str) -> Iterator[None]:
     quiet = subprocess.DEVNULL
     with subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet) as running:
         try:
-            until(lambda: _answers(listen, running))
+            until(lambda: _answers(listen, path, running))
             yield
         finally:
             running.terminate()
             running.wait(timeout=15)
 
 
-def _answers(listen: str, running: "subprocess.Popen[bytes]") -> bool:
+def _answers(listen: str, path: str, running: "subprocess.Popen[bytes]") -> bool:
     assert running.poll() is None, "it does not start"
     try:
         with closing(Web(listen)) as web:
-            return web.ask("/archives/cats/about")[0] == 200
+            return web.ask(path)[0] == 200
     except OSError:
         return False
 

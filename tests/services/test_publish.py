@@ -352,9 +352,12 @@ async def test_files_are_what_is_served(autojump_clock: trio.testing.MockClock) 
         anna = await w.add("anna")
         await published(anna, "cats", [letter(n) for n in range(260)] + [LARGE])
         await anna.on.publisher.remove(anna.owner(), "cats", "7", "asked for")
-        files = {
-            path: data async for path, data in Static(anna.on.core).files(row_of(anna, "cats"))
-        }
+        static, files = Static(anna.on.core, anna.on.desk), dict[str, bytes]()
+        async for unit in static.units(row_of(anna, "cats")):
+            if unit.data is not None:
+                files[unit.name] = unit.data
+            async for file in static.files(row_of(anna, "cats"), [unit.name]):
+                files[file.path] = file.data
         for path, data in files.items():
             assert (await get(anna, f"/{path}")).body == data, path
         assert list(files)[-1] == "archives/cats/checkpoint"
