@@ -40,12 +40,14 @@ from node.services.catchup import Fork, Poll, Polled, check_owner, empty_log
 from node.services.core import Core
 from node.services.desk import Desk
 from node.services.reach import Reach
-from node.units import SECOND, Instant, Key, Millis
+from node.units import DAY, SECOND, Instant, Key, Millis
 
 AT_ONCE = 4
 """Archives that are asked at the same time."""
 FIRST = Millis(5 * SECOND)
 """After `follow` the messages are fetched in the background; a `poll` by hand comes before."""
+TOLD = Millis(1 * DAY)
+"""What is said of an archive is asked for again after this, or a start: it changes with a move."""
 STEP = 256
 """Messages that become wanted again in one transaction."""
 
@@ -57,6 +59,7 @@ class Follower:
         self._core, self._desk = core, desk
         self._locks: dict[bytes, trio.Lock] = {}
         self._ending: set[bytes] = set()
+        self._told: dict[bytes, Instant] = {}
 
     # --- the task ----------------------------------------------------------------------------
 
@@ -128,6 +131,7 @@ class Follower:
             return row
 
         row = await self._core.db.transact(work)
+        self._told[row.id] = now
         self._core.polls.ring()
         return row
 
@@ -190,12 +194,40 @@ class Follower:
                 if failed is None or isinstance(failed, Unreachable):
                     failed = error
                 continue
+            await self._refreshed(row, reach)
             await self._done(row, reach, by)
             return polled
         assert failed is not None, "there is an address at least"
         if not by:
             await self._failed(row, failed)
         raise failed
+
+    async def _refreshed(self, row: Archive, reach: Reach) -> None:
+        """What the owner says of its archive, once a day: it may be served elsewhere by now."""
+        now = self._core.now()
+        if not row.urls or now < self._told.get(row.id, 0) + TOLD:
+            return
+        self._told[row.id] = now
+        try:
+            block = await reach.about()
+            said = abouts.decode(block).verify()
+        except (Malformed, Unverified, Unreachable) as error:
+            self._core.note("about-not-told", archive=row.name, why=error.text)
+            return
+
+        def work(tx: Tables) -> bool:
+            log = tx.logs.get(row.id, said.epoch)
+            known = None if log is None else library.about_of(log)
+            if log is None or known is None or said.owner != row.publisher:
+                return False
+            # The same log, and newer words; another log is the next head's to tell.
+            if said.verifier != known.verifier or said.issued <= known.issued:
+                return False
+            tx.logs.put(log.but(about=block))
+            return True
+
+        if await self._core.db.transact(work):
+            self._desk.changed(row.name)
 
     async def _done(self, row: Archive, reach: Reach, by: place.Place | None) -> None:
         now, jitter = self._core.now(), self._core.jitter()
@@ -253,6 +285,7 @@ class Follower:
         finally:
             self._ending.discard(row.id)
             self._locks.pop(row.id, None)
+            self._told.pop(row.id, None)
 
     async def again(self, row: Archive) -> None:
         """What nobody served is wanted once more."""

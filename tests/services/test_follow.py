@@ -20,10 +20,12 @@ from node.errors import (
     WillcallError,
 )
 from node.machines.rows import Archive, Item
+from node.objects import archive as abouts
 from node.ports import Request, Response
 from node.services import library
 from node.services.catchup import Polled
 from node.services.library import Library
+from node.units import Instant
 from tests.fakes.world import Machine, until, world
 from tests.services.shelves import added, get, letter, log_of, published, row_of, verified
 
@@ -379,6 +381,43 @@ async def test_bodies_that_are_not_believed(autojump_clock: trio.testing.MockClo
         await ben.on.follower.again(row_of(ben, "cats"))
         assert (await poll(ben, "cats")).verified
         assert items(ben, "cats")[0].state == "here"
+
+
+async def test_what_is_said_of_it_is_asked_for_daily(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with world() as w:
+        anna, ben = await w.add("anna"), await w.add("ben")
+        await published(anna, "cats", [letter(1)])
+        await follow(ben, url(anna, "cats"))
+        await poll(ben, "cats")
+        await ben.on.publisher.publish(ben.owner(), "cats")
+        first = (await get(ben, "/archives/cats/about")).body
+
+        def says(origins: tuple[str, ...], seed: bytes, issued: int) -> bytes:
+            log = log_of(anna, "cats")
+            said = replace(library.about_of(log), origins=origins, issued=Instant(issued))
+            block = abouts.sign(said, seed)
+            core = anna.on.core
+            core.db.apply(lambda tx: tx.logs.put(log.but(about=block)))
+            anna.on.desk.changed("cats")
+            return block
+
+        async def a_day_later() -> bytes:
+            await trio.sleep(25 * 3600)
+            await poll(ben, "cats")
+            return (await get(ben, "/archives/cats/about")).body
+
+        signing, now = anna.owner().signing, anna.on.core.now()
+        moved = says(("127.0.0.1:4999",), signing, now + 1)
+        assert (await poll(ben, "cats")).requests <= 3
+        assert (await get(ben, "/archives/cats/about")).body == first
+        assert await a_day_later() == moved
+        # Not by another, and not what was said before.
+        says(("127.0.0.1:1",), ben.owner().signing, now + 2)
+        assert await a_day_later() == moved
+        says(("127.0.0.1:2",), signing, now)
+        assert await a_day_later() == moved
 
 
 async def test_a_rewritten_history_is_caught(autojump_clock: trio.testing.MockClock) -> None:
