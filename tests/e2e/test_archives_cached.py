@@ -48,7 +48,7 @@ def program(name: str, package: str) -> str:
 
 
 @contextmanager
-def nginx(home: Home, folder: Path) -> Iterator[str]:
+def nginx(home: Home, folder: Path, path: str = "/archives/cats/about") -> Iterator[str]:
     """nginx in front of a node, on loopback and without TLS; where it listens."""
     listen = f"127.0.0.1:{free_port()}"
     text = snippet(
@@ -58,7 +58,7 @@ def nginx(home: Home, folder: Path) -> Iterator[str]:
         ("listen 443 ssl;", f"listen {listen};"),
         ("http://127.0.0.1:4625", f"http://{home.listen}"),
     )
-    with nginx_of(text, listen, "/archives/cats/about", folder):
+    with nginx_of(text, listen, path, folder):
         yield listen
 
 
