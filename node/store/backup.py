@@ -126,13 +126,13 @@ class Inspection:
         counter = Counter()
         for key, value in self._scan(b"", keyspace.END):
             counter.row(backup.encode(StoredRow(key=key, value=value)))
-            self._found.rows += 1
         return counter.end().digest
 
     async def everything(self) -> Found:
         """Decodes every row, reads every block, and counts all that is counted."""
         for layout in keyspace.LAYOUTS:
             self._table(layout)
+        self._found.rows = sum(1 for _ in self._scan(b"", keyspace.END))
         await self._blocks()
         for account in self._rows(keyspace.ACCOUNTS):
             self._account(account)

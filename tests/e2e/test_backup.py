@@ -87,6 +87,7 @@ def test_backup_disk_gone_restore_nothing_lost(pair: Pair) -> None:
         ["anna"], 1, 2, 2,
     )  # fmt: skip
     assert done["complaints"] == []
+    assert done["rows"] == made["rows"]
     anna.start()
     # What was confirmed by receipts of the life before is open again, and comes.
     rows = anna.arrived(5, 30)

@@ -284,6 +284,15 @@ def test_several_addressees_and_oneself(friends: Friends) -> None:
     assert [row["name"] for row in anna.json("contact", "list")] == ["ben"]
 
 
+def test_an_attachment_alone(friends: Friends, tmp_path: Any) -> None:
+    anna, ben = friends
+    (tmp_path / "map.bin").write_bytes(b"\0\xff")
+    made = anna.json("send", "--to", "ben", "--attach", str(tmp_path / "map.bin"), "--wait", "10")
+    shown = ben.json("read", made["message"])
+    assert shown["text"].strip() == ""
+    assert [(row["name"], row["size"]) for row in shown["attachments"]] == [("map.bin", 2)]
+
+
 def test_attachments(friends: Friends, tmp_path: Any) -> None:
     anna, ben = friends
     data = bytes(range(256)) * 300
