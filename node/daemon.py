@@ -444,6 +444,12 @@ def _world(config: Config, dns: DnsResolver) -> World:
     )
 
 
+async def _let_go(stop: trio.Event, node: Node) -> None:
+    """At the end, who watches for arrivals is answered: an end need not wait for them."""
+    await stop.wait()
+    node.core.arrivals.ring()
+
+
 async def _serve(
     home: Home,
     node: Node,
@@ -465,6 +471,7 @@ async def _serve(
             told = running.supervisor
             nursery.start_soon(obey_signals, stop, running.reload, told.stopping)
             nursery.start_soon(told.keep_telling)
+            nursery.start_soon(_let_go, stop, node)
             async with trio.open_nursery() as servers:
                 traffic = {name: Traffic() for name in ("public", "socket", "remote")}
                 watched = Watched(traffic=traffic, process=SystemProcess(home.folder))

@@ -140,6 +140,10 @@ def test_sigterm_with_idle_connections(make: Make) -> None:
     done = anna.end()
     assert time.monotonic() - began < 10
     assert (done.code, done.out, done.err) == (0, b"", "")
+    # Who watches is answered: nothing came.
+    answer = watching.makefile("rb").read()
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert answer.endswith(b"[]")
     for each in (*idle, half, watching):
         each.close()
 
