@@ -24,6 +24,9 @@ archives = typer.Typer(
 
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
+    from cli.readers import readers
+
+    archives.add_typer(readers)
     app.add_typer(archives)
 
 
@@ -39,16 +42,20 @@ def create(
         metavar="WORD",
         help="Mail to you goes in: off (if not told), hold, append.",
     ),
+    private: bool = typer.Option(False, "--private", help="Sealed, for readers that you name."),
 ) -> None:
     """A new archive, seen by nobody until it is published.
 
-    Example: willcall archive create kitchen
+    With --private by its readers alone (archive readers add). That can't be changed later.
+    Examples: willcall archive create kitchen    willcall archive create family --private
     """
-    row = STATE.local().post("archive", name=name, posting=posting)
+    row = STATE.local().post("archive", name=name, posting=posting, private=private or None)
     if STATE.json:
         render.document(document(row))
         return
     render.line(f"{row['name']} is there, and empty")
+    if private:
+        render.hint(f"willcall archive readers add {name} CONTACT")
     render.hint(f"willcall archive add {name} FILE, then willcall archive publish {name}")
 
 
@@ -111,7 +118,7 @@ def publish(
         False, "--new-epoch", help="Begin a new log, with a new key; the old one stays readable."
     ),
 ) -> None:
-    """Serves an archive to everybody; one that you follow: as a mirror.
+    """Serves an archive to everybody, or to its readers; one that you follow: as a mirror.
 
     Example: willcall archive publish kitchen
     """
@@ -121,7 +128,8 @@ def publish(
         return
     render.line(f"{row['name']}, {_entries(row['size'])}: {row['url']}")
     render.line(f"  link: {row['link']}")
-    render.hint(f"willcall archive follow '{row['link']}'   (anywhere else)")
+    where = "at a reader's" if row["access"] == "private" else "anywhere else"
+    render.hint(f"willcall archive follow '{row['link']}'   ({where})")
 
 
 @archives.command()
@@ -292,6 +300,7 @@ def show(name: str = typer.Argument(...)) -> None:
         render.document(document(row))
         return
     kind = "followed" if row["followed"] else "yours"
+    kind += ", private" if row["access"] == "private" else ""
     render.line(f"{row['name']}  {kind}, {_entries(row['size'])}, epoch {row['epoch']}")
     for word in ("url", "link", "vkey", "root"):
         render.line(f"  {word}: {row[word] or '-'}")

@@ -150,6 +150,14 @@ FOLLOW_LONGEST = Millis(1 * DAY)
 """One that does not answer is asked daily in the end; one that says so is not asked sooner."""
 FOLLOW_ADDRESSES = 8
 """Addresses of one followed archive: its publisher's and some mirrors."""
+READERS = 1_000
+"""Readers of a private archive: a large association. Each costs a box of 80 bytes."""
+ARCHIVE_KEYS = 2_048
+"""Keys of one log, one more with each removal of a reader; then a new epoch begins afresh."""
+READERS_OBJECT = ByteCount(512 * KIB)
+"""What is said of them: 1,000 readers of 143 bytes, 2,048 keys of 98, and room."""
+READING = Millis(5 * MINUTE)
+"""A reader shows the same signature for so long: half of what a clock may be wrong."""
 FOLLOW_GROUP = ByteCount(12 * MIB)
 """Content asked for in one request, by what its entries say; an answer is 16 MiB at most."""
 

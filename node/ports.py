@@ -178,6 +178,8 @@ class Request:
     body: bytes = b""
     content_type: str = DAG_CBOR
     ticket: bytes | None = None
+    reading: bytes = b""
+    """Who asks for a private archive: a signed `reading`, in the place of a ticket."""
     bad_ticket: bool = False
     """An Authorization header was there and is none of ours: never the same as no header."""
     if_none_match: str = ""

@@ -8,6 +8,7 @@ Decides: form. Leaves the log to `tree`, keys of private archives to the service
 Spec: design §7; https://c2sp.org/tlog-tiles (entry bundles).
 """
 
+import hmac
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ BUNDLE = WIDTH * (ENTRY + 2)
 REASON = 200
 """Characters of a removal's reason."""
 _SEALED = b"willcall/v1/sealed-entry\0"
+_MESSAGE = b"willcall/v1/archive-message\0"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +158,14 @@ def unseal(sealed: Sealed, key: bytes, origin: str, index: int) -> Entry | Remov
     if isinstance(entry, Sealed):
         raise Malformed("an entry is sealed once")
     return entry
+
+
+def message_key(key: bytes, nonce: bytes) -> bytes:
+    """K of the message whose entry is sealed under that key with that nonce, 32 bytes.
+
+    So an entry in clear is the same in every archive, and who opens it can open the message.
+    """
+    return hmac.digest(key, _MESSAGE + nonce, "sha256")
 
 
 def _place(origin: str, index: int) -> bytes:

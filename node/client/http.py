@@ -293,6 +293,8 @@ def _outgoing(endpoint: Endpoint, request: Request) -> httpx.Request:
         headers.append(("Content-Length", str(len(request.body))))
     if request.ticket is not None:
         headers.append(("Authorization", f"Willcall {names.b64(request.ticket)}"))
+    if request.reading:
+        headers.append(("Authorization", f"Willcall {names.b64(request.reading)}"))
     if request.if_none_match:
         headers.append(("If-None-Match", request.if_none_match))
     if request.accept:

@@ -15,10 +15,11 @@ from node.archive import place
 from node.archive.entry import Entry, Removal
 from node.archive.tree import Frontier
 from node.encoding import cid as cids
-from node.errors import Malformed, TooLarge, Usage, WillcallError
+from node.encoding import names
+from node.errors import Malformed, Refused, TooLarge, Usage, WillcallError
 from node.localapi.call import Call, Handler, optional, texts, word
 from node.localapi.sending import UPLOAD
-from node.machines.rows import Archive, Item, Log
+from node.machines.rows import Archive, Item, Log, Owner, Peer, Reader
 from node.mail import mbox, scan
 from node.ports import Tables
 from node.services import library, views
@@ -58,6 +59,8 @@ class ArchiveCalls:
             "POST archive-add": self._add,
             "POST archive-post": self._post,
             "POST archive-publish": self._publish,
+            "GET archive-readers": self._readers,
+            "POST archive-readers": self._change_readers,
             "POST archive-remove": self._remove,
             "POST archive-drop": self._drop,
             "POST archive-follow": self._follow,
@@ -137,6 +140,12 @@ class ArchiveCalls:
     async def _export(self, call: Call) -> Any:
         """What an archive is made of as files, a line each; with `unit`: the files of those."""
         row = self._find(call)
+        if row.private:
+            raise Refused(
+                f"{row.name} is private: a web server with its files would give them to everybody",
+                reason="private",
+                next=f"willcall archive readers add {row.name} CONTACT --mirror",
+            )
         if "beside" in call.query:
             return _framed(self._static.lists(row, call.query["beside"]))
         if "unit" in call.query:
@@ -157,8 +166,31 @@ class ArchiveCalls:
         posting = optional(body, "posting") or "off"
         if posting not in ("off", "hold", "append"):
             raise Usage(f"{posting[:20]!r} is no policy", next="off, hold or append")
-        name = str(body.get("name", ""))
-        return self._document(await self._publisher.create(call.owner, name, posting=posting))
+        name, private = str(body.get("name", "")), body.get("private") is True
+        row = await self._publisher.create(call.owner, name, posting=posting, private=private)
+        return self._document(row)
+
+    async def _readers(self, call: Call) -> Any:
+        """Who may fetch a private archive, beside its owner."""
+        return self._named(call.owner, self._find(call))
+
+    async def _change_readers(self, call: Call) -> Any:
+        name, body = word(call), await call.json()
+        who, action = str(body.get("who", "")), str(body.get("action", ""))
+        if action == "remove":
+            return self._named(call.owner, await self._node.readers.remove(call.owner, name, who))
+        mirror = body.get("mirror") is True
+        made = await self._node.readers.add(call.owner, name, who, mirror=mirror)
+        return self._named(call.owner, made)
+
+    def _named(self, owner: Owner, row: Archive) -> list[dict[str, Any]]:
+        if not row.private:
+            raise Usage(f"{row.name} is for everybody: it has no list of readers")
+
+        def work(tx: Tables) -> list[dict[str, Any]]:
+            return [_reader(tx.peers.get(owner.owner, each.did), each) for each in row.readers]
+
+        return self._core.db.read(work)
 
     async def _publish(self, call: Call) -> Any:
         name, body = word(call), await call.json()
@@ -245,6 +277,15 @@ class ArchiveCalls:
             "size": tally.size,
             "which": tally.which,
         }
+
+
+def _reader(peer: Peer | None, reader: Reader) -> dict[str, Any]:
+    return {
+        "name": None if peer is None else peer.name,
+        "did": names.did(reader.did),
+        "mirror": not reader.sealing,
+        "added": views.time(reader.added) if reader.added else None,
+    }
 
 
 def document(row: Archive, log: Log | None, origin: str) -> dict[str, Any]:

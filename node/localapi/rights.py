@@ -77,6 +77,8 @@ RIGHTS: Final[dict[str, str]] = {
     "POST archive-add": NODE,
     "POST archive-post": NODE,
     "POST archive-publish": NODE,
+    "GET archive-readers": OWNER,
+    "POST archive-readers": NODE,
     "POST archive-remove": NODE,
     "POST archive-drop": NODE,
     "GET backup": NODE,

@@ -96,6 +96,7 @@ class Token(Row, frozen=True, kw_only=True, omit_defaults=True):
         device: the administrator's word for where it is.
         used: the day it was last used (its midnight, UTC); 0: never.
         monitor: it opens what a monitor asks for, and no mailbox.
+        archive: the id of the one archive that it shows, and nothing else; none: as said above.
     """
 
     owner: Key
@@ -105,6 +106,7 @@ class Token(Row, frozen=True, kw_only=True, omit_defaults=True):
     device: str = ""
     used: Instant = Instant(0)
     monitor: bool = False
+    archive: bytes = b""
 
 
 class Account(Row, frozen=True, kw_only=True, omit_defaults=True):
@@ -605,6 +607,18 @@ class Trash(Row, frozen=True, kw_only=True, omit_defaults=True):
     cid: Cid
 
 
+class Reader(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """Somebody who may read a private archive of an owner.
+
+    Attributes:
+        sealing: the key that the archive's is boxed to; none: a mirror, which opens nothing.
+    """
+
+    did: Key
+    sealing: bytes = b""
+    added: Instant = Instant(0)
+
+
 class Archive(Row, frozen=True, kw_only=True, omit_defaults=True):
     """An archive as one owner has it: published here, or followed.
 
@@ -625,6 +639,8 @@ class Archive(Row, frozen=True, kw_only=True, omit_defaults=True):
         polled, verified: when that went through; reason: why it did not, in one line.
         fork: two checkpoints that can't both be of one log. Nothing is believed any more.
         behind: restored from a backup: nothing is signed until it caught up.
+        private: its entries are sealed, and it is served to its readers alone.
+        readers: who may fetch it beside its publisher, as the publisher last said.
     """
 
     owner: Key
@@ -647,6 +663,8 @@ class Archive(Row, frozen=True, kw_only=True, omit_defaults=True):
     reason: str | None = None
     fork: tuple[bytes, ...] = ()
     behind: bool = False
+    private: bool = False
+    readers: tuple[Reader, ...] = ()
 
 
 class Log(Row, frozen=True, kw_only=True, omit_defaults=True):
@@ -659,6 +677,7 @@ class Log(Row, frozen=True, kw_only=True, omit_defaults=True):
         size, peaks: its right edge, as the checkpoint `note` says it.
         ahead, edge: the same of entries that are stored and not yet under a checkpoint.
         applied: of how many entries the messages are noted, or erased (a follower's).
+        keys: of a private archive, as far as they are known here; each with the entry it begins at.
     """
 
     archive: bytes
@@ -673,12 +692,14 @@ class Log(Row, frozen=True, kw_only=True, omit_defaults=True):
     ahead: int = 0
     edge: tuple[bytes, ...] = ()
     applied: int = 0
+    keys: tuple[tuple[int, bytes], ...] = ()
 
 
 class Tile(Row, frozen=True, kw_only=True, omit_defaults=True):
     """A file of a log: row 0 holds entry bundles, row L + 1 the hashes of level L.
 
-    The last of a row grows; served is as much of it as was asked for.
+    The last of a row grows; served is as much of it as was asked for. Of a private archive row 100
+    holds what its sealed entries name, row 101 the `readers` object.
     """
 
     archive: bytes
@@ -698,6 +719,8 @@ class Item(Row, frozen=True, kw_only=True, omit_defaults=True):
             waits until it is asked for) or `removed`.
         parts: blocks beside the root.
         key: opens it, in a private archive.
+        digest: SHA-256 of its content, in a private archive of our own: there the same bytes have
+            another name each time.
     """
 
     archive: bytes
@@ -709,6 +732,7 @@ class Item(Row, frozen=True, kw_only=True, omit_defaults=True):
     state: str = "here"
     parts: tuple[Cid, ...] = ()
     key: bytes = b""
+    digest: bytes = b""
 
 
 SCHEMA = 2

@@ -181,7 +181,7 @@ class PeerFace:
 async def _request(
     scope: Scope, receive: Receive, method: str, path: str, limit: ByteCount
 ) -> Request:
-    ticket, bad_ticket = _ticket(scope)
+    ticket, reading, bad_ticket = _ticket(scope)
     if limit:
         _check_type(scope)
     return Request(
@@ -190,6 +190,7 @@ async def _request(
         body=await read_body(scope, receive, limit),
         content_type=DAG_CBOR,
         ticket=ticket,
+        reading=reading,
         bad_ticket=bad_ticket,
         if_none_match=_text(scope, b"if-none-match"),
         accept=_text(scope, b"accept"),
@@ -233,16 +234,18 @@ def _text(scope: Scope, name: bytes) -> str:
     return b", ".join(found).decode("latin-1")
 
 
-def _ticket(scope: Scope) -> tuple[bytes | None, bool]:
-    """The ticket of the request, and whether something else stood in its place."""
+def _ticket(scope: Scope) -> tuple[bytes | None, bytes, bool]:
+    """The ticket of the request, or who asks; whether something else stood in a ticket's place."""
     fields = [value for name, value in scope["headers"] if name == b"authorization"]
     if not fields:
-        return None, False
+        return None, b"", False
     scheme, _, word = fields[0].partition(b" ")
     if len(fields) > 1 or scheme.lower() != b"willcall":
-        return None, True
+        return None, b"", True
     try:
-        ticket = names.unb64(word.decode("ascii"))
+        shown = names.unb64(word.decode("ascii"))
     except (Malformed, UnicodeDecodeError):
-        return None, True
-    return (ticket, False) if len(ticket) == TICKET else (None, True)
+        return None, b"", True
+    if len(shown) == TICKET:
+        return shown, b"", False
+    return None, shown if len(shown) > TICKET else b"", True

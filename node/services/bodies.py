@@ -21,6 +21,7 @@ from node import limits
 from node.encoding.cid import Cid
 from node.errors import Malformed, Unverified, WillcallError
 from node.machines.rows import Archive, Item
+from node.objects import content as seals
 from node.objects import message as messages
 from node.objects.message import Message, Part
 from node.ports import Tables
@@ -108,12 +109,34 @@ class Bodies:
     ) -> None:
         async with receive, send:
             async for items, got in receive:
-                group = await self._core.threads.run(partial(_looked_at, items, got))
+                group = await self._core.threads.run(partial(self._looked_at, items, got))
                 await self._with_parts(group)
                 try:
                     await send.send(group)
                 except trio.BrokenResourceError:
                     return
+
+    def _looked_at(self, items: list[Item], got: dict[Cid, bytes]) -> _Group:
+        """Each message held against its entry. In a thread: most of it is what signatures cost."""
+        group = _Group()
+        for item in items:
+            block = got.get(item.message)
+            root = None if block is None else self._believed(item, block)
+            if block is None or root is None:
+                group.bad.append(item)
+            else:
+                group.good.append((item, root, block))
+                group.parts.update((part.cid, part) for part in root.parts)
+        return group
+
+    def _believed(self, item: Item, block: bytes) -> Message | None:
+        """The root, if it is signed and what its entry says; its hash was checked."""
+        try:
+            root = messages.KIND.decode(block).verify()
+            check_root(root, item, private=self._row.private)
+        except (Malformed, Unverified):
+            return None
+        return None if root.size > self._core.config.message else root
 
     # --- parts -------------------------------------------------------------------------------
 
@@ -127,9 +150,22 @@ class Bodies:
         lost: set[Cid] = set()
         for some in _shares(await self._lacking(group)):
             lost |= await self._fetched(some)
+        for each in [each for each in group.good if each[0].key and each[1].parts]:
+            if lost.isdisjoint(_parts(each[1])) and not await self._opens(each[0], each[1]):
+                lost.update(_parts(each[1]))
         for each in [each for each in group.good if not lost.isdisjoint(_parts(each[1]))]:
             group.good.remove(each)
             group.bad.append(each[0])
+
+    async def _opens(self, item: Item, root: Message) -> bool:
+        """Whether the parts of a sealed message are what its key says."""
+        for number, part in enumerate(root.parts):
+            data = await self._core.files.read(part.cid)
+            try:
+                seals.open_part(root, item.key, number, data)
+            except Unverified:
+                return False
+        return True
 
     async def _lacking(self, group: _Group) -> list[Part]:
         """Parts to be fetched: of long messages some may be here, from an interrupted attempt."""
@@ -198,30 +234,6 @@ def _shares(parts: Iterable[Part]) -> Iterator[list[Part]]:
         yield share
 
 
-def _looked_at(items: list[Item], got: dict[Cid, bytes]) -> _Group:
-    """Each message held against its entry. In a thread: most of it is what signatures cost."""
-    group = _Group()
-    for item in items:
-        block = got.get(item.message)
-        root = None if block is None else _believed(item, block)
-        if block is None or root is None:
-            group.bad.append(item)
-        else:
-            group.good.append((item, root, block))
-            group.parts.update((part.cid, part) for part in root.parts)
-    return group
-
-
-def _believed(item: Item, block: bytes) -> Message | None:
-    """The root, if it is signed and what its entry says; its hash was checked."""
-    try:
-        root = messages.KIND.decode(block).verify()
-        check_root(root, item)
-    except (Malformed, Unverified):
-        return None
-    return root
-
-
 def _arrived(tx: Tables, item: Item, root: Message, block: bytes) -> None:
     for part in root.parts:
         tx.blocks.add(part.cid, part.size, None, author=root.author, message=item.message)
@@ -229,7 +241,21 @@ def _arrived(tx: Tables, item: Item, root: Message, block: bytes) -> None:
     tx.items.put(item.but(state="here", parts=tuple(part.cid for part in root.parts)))
 
 
-def check_root(root: Message, item: Item) -> None:
-    """Raises Unverified unless the root is the plain message that its entry names."""
-    if root.cipher != messages.PLAIN or root.size != item.size:
+def check_root(root: Message, item: Item, *, private: bool) -> None:
+    """Raises Unverified unless the root is the message that its entry names.
+
+    A mirror of a private archive can't open the entry: to it any sealed message may be the one.
+    """
+    if private:
+        _check_sealed(root, item)
+    elif root.cipher != messages.PLAIN or root.size != item.size:
         raise Unverified(f"message {item.index} is not what its entry says")
+
+
+def _check_sealed(root: Message, item: Item) -> None:
+    if root.cipher != messages.SEALED or (item.key and root.size != item.size):
+        raise Unverified(f"message {item.index} is not what its entry says")
+    if item.key:
+        seals.check_key(root, item.key)
+        if root.body is not None:
+            seals.open_body(root, item.key)

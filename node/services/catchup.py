@@ -23,11 +23,12 @@ from itertools import islice
 import trio
 
 from node.archive import append, entry, note, tile, tree
-from node.archive.entry import Entry, Removal
+from node.archive.entry import AnyEntry, Entry, Sealed
 from node.archive.note import Checkpoint
 from node.archive.tile import WIDTH, Tile
 from node.archive.tree import Frontier
 from node.crypto.note import Verifier
+from node.encoding.cid import Cid
 from node.errors import (
     Malformed,
     Refused,
@@ -38,15 +39,17 @@ from node.errors import (
 )
 from node.machines.rows import Archive, Item, Log
 from node.objects import archive as abouts
+from node.objects import readers as grants_of
 from node.objects.archive import About
+from node.objects.readers import Readers as Grants
 from node.ports import Tables
-from node.services import library
+from node.services import grants, library, readers
 from node.services.bodies import Bodies
 from node.services.core import Core, together
 from node.services.desk import Desk
 from node.services.publish import erase, grow_tiles
 from node.services.reach import Reach
-from node.units import Key
+from node.units import Instant, Key
 
 AT_ONCE = 2
 """Bundles that are fetched at the same time: as many as connections stay open between two calls
@@ -136,6 +139,7 @@ class Poll:
                 raise
             said = self._said(data)
         await self._grown(said, data)
+        await self._granted()
         etags = {key: tag for key, tag in self._row.etags.items() if key in self._row.urls}
         self._store(lambda row: row.but(etags=etags | {url: etag} if etag else etags))
 
@@ -190,6 +194,7 @@ class Poll:
             found = await self._reach.checkpoint("")
             if found is not None:
                 await self._grown(self._said(found[0]), found[0])
+                await self._granted()
                 await self._apply()
         except (Malformed, Unreachable, Unverified) as error:
             # Entries that are none end what can be had of it; its operator began anew for that.
@@ -219,6 +224,41 @@ class Poll:
                 f"{self._row.name} was rewritten: its new log names another past than its old one",
                 block,
             )
+
+    # --- readers -----------------------------------------------------------------------------
+
+    async def _granted(self) -> None:
+        """Who reads a private archive, as its owner last said; its keys, if we do."""
+        if not self._row.private:
+            return
+        block = await self._reach.readers()
+        said = grants_of.decode(block).verify()
+        if (said.owner, said.log) != (self._row.publisher, self._log.origin):
+            raise Unverified("the readers that are named are not those of this log")
+        await self._core.db.transact(partial(self._take, said, block))
+        self._desk.changed(self._row.name)
+
+    def _take(self, said: Grants, block: bytes, tx: Tables) -> None:
+        log, owner = self._log, tx.owners.get(self._row.owner)
+        before = grants.object_of(tx, log)
+        older = bool(before) and grants_of.decode(before).claim.issued >= said.issued
+        row = tx.archives.get(self._row.id)
+        if older or owner is None or row is None:
+            return  # a mirror may be behind: what was said later holds
+        grants.put_object(tx, log, block)
+        self._row = row.but(readers=readers.merged(tx, owner, row, said))
+        tx.archives.put(self._row)
+        try:
+            keys = grants_of.opened(said, owner.owner, [secret for secret, _ in owner.sealing])
+        except Unverified as error:
+            self._core.warn("archive-key-not-opened", archive=row.name, why=error.text)
+            return
+        known = dict(log.keys)
+        new = [start for start, key in keys if known.get(start) != key]
+        # Entries that were passed over are looked at again, now that they open.
+        applied = min([log.applied, *new])
+        held = known | dict(keys)
+        self._put_log(tx, log.but(keys=tuple(sorted(held.items())), applied=applied))
 
     # --- entries -----------------------------------------------------------------------------
 
@@ -360,34 +400,59 @@ class Poll:
     async def _apply(self) -> None:
         """Messages of believed entries become wanted, or are erased, as far as it was not done."""
         while (left := self._log.size - self._log.applied) > 0:
+            names = await self._names()
             if left > STEP:
-                await self._core.db.transact(self._apply_some)
+                await self._core.db.transact(partial(self._apply_some, names))
             else:
-                self._core.db.apply(self._apply_some)
+                self._core.db.apply(partial(self._apply_some, names))
 
-    def _apply_some(self, tx: Tables) -> None:
-        log = self._log
-        stop = min(log.applied + STEP, log.size)
+    async def _names(self) -> bytes:
+        """What the next entries name, where they are sealed and no key of theirs is here."""
+        log, start = self._log, self._log.applied // WIDTH
+        if not self._row.private or log.keys:
+            return b""
+        some = Tile(None, start, min(WIDTH, log.size - start * WIDTH))
+        names = await self._reach.names(some)
+        return names[log.applied % WIDTH * grants.NAME :]
+
+    def _apply_some(self, names: bytes, tx: Tables) -> None:
+        log, told = self._log, list[bytes]()
+        stop = min(log.applied + (len(names) // grants.NAME or STEP), log.size)
         for index, raw in library.entries_of(tx, log, log.applied, stop):
-            found = entry.decode(raw)
-            if isinstance(found, Entry) and tx.items.get(found.message, self._row.id) is None:
-                tx.items.insert(self._wanted(index, found))
-            elif isinstance(found, Removal):
-                item = tx.items.get(found.message, self._row.id)
-                if item is not None and item.state != "removed":
-                    erase(tx, item)
+            found = grants.opened(log, index, raw)
+            name = grants.name_of(found)
+            if isinstance(found, Sealed):
+                at = (index - log.applied) * grants.NAME
+                name = names[at : at + grants.NAME] or name
+            told.append(name)
+            self._apply_one(tx, index, raw, found, name)
+        if self._row.private:
+            grants.put_names(tx, log, log.applied, told)
         self._put_log(tx, log.but(applied=stop))
 
-    def _wanted(self, index: int, found: Entry) -> Item:
-        large = found.size > self._core.config.message
+    def _apply_one(self, tx: Tables, index: int, raw: bytes, found: AnyEntry, name: bytes) -> None:
+        kind, message = grants.named(name)
+        item = None if message is None else tx.items.get(message, self._row.id)
+        if kind == grants.REMOVES and item is not None and item.state != "removed":
+            erase(tx, item)
+        elif kind == grants.MESSAGE and message is not None:
+            made = self._wanted(index, message, found, grants.message_key(self._log, index, raw))
+            if item is None:
+                tx.items.insert(made)
+            elif made.key and not item.key:  # kept unread until its key came
+                tx.items.put(item.but(key=made.key, size=made.size, date=made.date))
+
+    def _wanted(self, index: int, message: Cid, found: AnyEntry, key: bytes) -> Item:
+        size, date = (found.size, found.date) if isinstance(found, Entry) else (0, Instant(0))
         return Item(
             archive=self._row.id,
-            message=found.message,
+            message=message,
             epoch=self._log.epoch,
             index=index,
-            size=found.size,
-            date=found.date,
-            state="large" if large else "wanted",
+            size=size,
+            date=date,
+            state="large" if size > self._core.config.message else "wanted",
+            key=key if isinstance(found, Entry) else b"",
         )
 
     def _store(self, change: Callable[[Archive], Archive], made: Log | None = None) -> None:

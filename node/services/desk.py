@@ -3,10 +3,13 @@
     /archives/NAME[/EPOCH]/about        who publishes it, signed        five minutes
     /archives/NAME[/EPOCH]/checkpoint   the signed head of the log      ten seconds
     /archives/NAME[/EPOCH]/tile/…       tiles and entry bundles         for ever
+    /archives/NAME[/EPOCH]/readers, …/names/…    of a private archive
     /ipfs/CID                           a block: raw, or a CAR          a week: removal gets around
 
-Everything has a strong entity tag. A head is kept in memory once it is durable, so a poll that
-finds nothing new reads nothing from the disk; it can't tell what a power cut would take back.
+A private archive is for who shows a `reading` of one of its readers, and no cache keeps it; for all
+others it is not here. Everything has a strong entity tag. A head is kept in memory once it is
+durable, so a poll that finds nothing new reads nothing from the disk; it can't tell what a power
+cut would take back.
 Spec: 12.
 """
 
@@ -23,9 +26,11 @@ from node.errors import Absent, Gone, Malformed, RateLimited
 from node.machines.rows import Archive, Log
 from node.objects import message
 from node.ports import CARV1, DAG_CBOR, RAW, Request, Response, Tables
-from node.services import library
+from node.services import grants, library
 from node.services.core import Core
 from node.services.library import Library
+from node.services.readers import Doorman
+from node.units import Key
 
 TEXT = "text/plain; charset=utf-8"
 TILE = "application/octet-stream"
@@ -33,6 +38,7 @@ TILE = "application/octet-stream"
 _SHORT = "public, max-age=10"
 _MINUTES = "public, max-age=300"
 _WEEK = "public, max-age=604800"
+_NEVER = "private, no-store"
 _EVER = "public, max-age=31536000, immutable"
 _ANYONE = ("Access-Control-Allow-Origin", "*")
 
@@ -87,17 +93,20 @@ class Head:
     log: Log
     etag: str
     about_etag: str
+    row: Archive
+    readers: bytes = b""
 
 
 class Desk:
     """Answers for the archives that this node serves.
 
     Attributes:
+        doorman: tells who asks.
         pages: for people and feed readers.
     """
 
-    def __init__(self, core: Core) -> None:
-        self._core, self._library = core, Library(core)
+    def __init__(self, core: Core, doorman: Doorman) -> None:
+        self._core, self._library, self.doorman = core, Library(core), doorman
         self._heads: dict[tuple[str, str], Head] = {}
         self.pages: Pages | None = None
 
@@ -118,26 +127,37 @@ class Desk:
         Raises:
             Absent: there is no such thing.
         """
+        who = self.doorman.who(request)
         path = request.path.partition("?")[0].removeprefix("/archives/")
         name, _, rest = path.partition("/")
         epoch, slash, last = rest.partition("/")
         if not (slash and epoch.isascii() and epoch.isdigit()):
             epoch, last = "", rest
         if last == "checkpoint":
-            head = await self._head(name, epoch)
-            answer = answered(request, head.log.note, TEXT, _SHORT, head.etag)
+            head = await self._head(name, epoch, who)
+            answer = _given(head, request, head.log.note, TEXT, _SHORT, head.etag)
+            if head.row.private:
+                return answer  # who asks is looked at each time
             return replace(answer, holds=lambda: self._heads.get((name, epoch)) is head)
         if last == "about":
-            head = await self._head(name, epoch)
-            return answered(request, head.log.about, DAG_CBOR, _MINUTES, head.about_etag)
+            head = await self._head(name, epoch, who)
+            return _given(head, request, head.log.about, DAG_CBOR, _MINUTES, head.about_etag)
         if last.startswith("tile/"):
-            return await self._tile(request, await self._head(name, epoch), last)
+            return await self._tile(request, await self._head(name, epoch, who), last)
+        if last == "readers" or last.startswith("names/"):
+            return self._sealed(request, await self._head(name, epoch, who), last)
         found = None if self.pages is None else await self.pages(request, path)
         if found is None:
             raise Absent("there is no such page", reason="no-such-page")
         return found
 
-    async def _head(self, name: str, epoch: str) -> Head:
+    async def _head(self, name: str, epoch: str, who: Key | None) -> Head:
+        found = await self._loaded(name, epoch)
+        if not grants.may_read(found.row, who):
+            raise _unknown(name)
+        return found
+
+    async def _loaded(self, name: str, epoch: str) -> Head:
         found = self._heads.get((name, epoch))
         if found is None:
             if epoch.startswith("0") or len(epoch) > 9:
@@ -148,18 +168,26 @@ class Desk:
             self._heads[name, epoch] = found
         return found
 
+    def _sealed(self, request: Request, head: Head, path: str) -> Response:
+        """What only private archives have: who reads, and which messages their entries name."""
+        if not head.row.private:
+            raise Absent("there is no such page", reason="no-such-page")
+        if path == "readers":
+            return _given(head, request, head.readers, DAG_CBOR, _NEVER, tag(head.readers))
+        wanted = _wanted(f"tile/entries/{path.removeprefix('names/')}", head.log)
+        names = self._core.db.read(lambda tx: grants.names_of(tx, head.log, wanted.index))
+        data = names[: wanted.width * grants.NAME]
+        if len(data) < wanted.width * grants.NAME:
+            raise Absent("not all of these entries are known here yet")
+        return _given(head, request, data, TILE, _NEVER, tag(data))
+
     async def _tile(self, request: Request, head: Head, path: str) -> Response:
-        try:
-            wanted = tile.parse(path)
-        except Malformed as error:
-            raise Absent(error.text) from error
-        if not tile.has(wanted, head.log.size):
-            raise Absent("this log is not that large")
+        wanted = _wanted(path, head.log)
         stored = self._core.db.read(
             lambda tx: library.tiles_of(tx, head.log)(wanted.level, wanted.index)
         )
         data = append.cut(wanted, stored)
-        return answered(request, data, TILE, _EVER, tag(data))
+        return _given(head, request, data, TILE, _EVER, tag(data))
 
     async def block(self, request: Request) -> Response:
         """A block under `/ipfs/`: raw unless a CAR is asked for.
@@ -169,29 +197,35 @@ class Desk:
             Absent: there is no such block for everybody, or it is too much for one CAR.
             RateLimited: there is no room for that CAR now.
         """
+        who = self.doorman.who(request)
         path, _, query = request.path.partition("?")
         try:
             name = cid.parse(path.removeprefix("/ipfs/"))
         except Malformed as error:
             raise Absent("there is no such block") from error
-        found, gone = self._core.db.read(
-            lambda tx: (library.serves(tx, name), library.was_served(tx, name))
+        found, open_to_all, gone = self._core.db.read(
+            lambda tx: (
+                library.serves(tx, name, who),
+                library.serves(tx, name),
+                library.was_served(tx, name, who),
+            )
         )
         if not found:
             raise Gone("this message was removed") if gone else Absent("there is no such block")
+        lifetime = _WEEK if open_to_all else _NEVER
         if request.car:
-            return await self._car(request, name, query)
+            return await self._car(request, name, query, lifetime)
         headers = (("X-Ipfs-Path", f"/ipfs/{cid.show(name)}"),)
         kept = f'"{cid.show(name)}"'
         if request.if_none_match == kept:
-            return answered(request, b"", RAW, _WEEK, kept, headers)
+            return answered(request, b"", RAW, lifetime, kept, headers)
         data = await self._library.block(name)
-        return answered(request, data, RAW, _WEEK, kept, headers)
+        return answered(request, data, RAW, lifetime, kept, headers)
 
-    async def _car(self, request: Request, name: Cid, query: str) -> Response:
+    async def _car(self, request: Request, name: Cid, query: str, lifetime: str) -> Response:
         kept = f'"{cid.show(name)}.car"'
         if request.if_none_match == kept:
-            return answered(request, b"", CARV1, _WEEK, kept)
+            return answered(request, b"", CARV1, lifetime, kept)
         root = await self._library.block(name)
         blocks = [(name, root)]
         whole = "dag-scope=block" not in query and cid.is_object(name)
@@ -199,7 +233,7 @@ class Desk:
         _check_room(request, [len(root), *(part.size for part in parts)])
         for part in parts:
             blocks.append((part.cid, await self._library.block(part.cid)))
-        return answered(request, _rooted(blocks), f"{CARV1}; version=1", _WEEK, kept)
+        return answered(request, _rooted(blocks), f"{CARV1}; version=1", lifetime, kept)
 
 
 def _check_room(request: Request, sizes: Sequence[int]) -> None:
@@ -221,13 +255,31 @@ def _rooted(blocks: list[tuple[Cid, bytes]]) -> bytes:
 
 
 def _load(tx: Tables, name: str, epoch: str) -> Head:
-    row = library.public(tx, name)
+    row = library.served(tx, name)
     if row is None:
         raise _unknown(name)
-    log = library.log_of(tx, row, int(epoch) if epoch else None)
-    if not log.note:
+    log = tx.logs.get(row.id, int(epoch) if epoch else row.epoch)
+    if log is None or not log.note:
         raise _unknown(name)
-    return Head(log, tag(log.note), tag(log.about))
+    readers = grants.object_of(tx, log) if row.private else b""
+    # New readers make a new tag: who polls looks at them then, in the same request as ever.
+    return Head(log, tag(log.note + readers), tag(log.about), row, readers)
+
+
+def _wanted(path: str, log: Log) -> tile.Tile:
+    try:
+        wanted = tile.parse(path)
+    except Malformed as error:
+        raise Absent(error.text) from error
+    if not tile.has(wanted, log.size):
+        raise Absent("this log is not that large")
+    return wanted
+
+
+def _given(
+    head: Head, request: Request, data: bytes, kind: str, lifetime: str, etag: str
+) -> Response:
+    return answered(request, data, kind, _NEVER if head.row.private else lifetime, etag)
 
 
 def _unknown(name: str) -> Absent:
@@ -248,7 +300,8 @@ def answered(
     headers: tuple[tuple[str, str], ...] = (),
 ) -> Response:
     """The bytes, or 304 where they are there already."""
-    fields = (("ETag", etag), ("Cache-Control", lifetime), _ANYONE, *headers)
+    anyone = () if lifetime == _NEVER else (_ANYONE,)
+    fields = (("ETag", etag), ("Cache-Control", lifetime), *anyone, *headers)
     if request.if_none_match and matches(request.if_none_match, etag):
         return Response(status=304, headers=fields)
     return Response(status=200, body=data, content_type=kind, headers=fields)

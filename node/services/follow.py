@@ -32,6 +32,7 @@ from node.errors import (
 from node.machines import follow as machine
 from node.machines.rows import Archive, Item, Log, Owner
 from node.objects import archive as abouts
+from node.objects import content as seals
 from node.objects import message as messages
 from node.ports import Tables
 from node.services import library
@@ -40,6 +41,7 @@ from node.services.catchup import Fork, Poll, Polled, check_owner, empty_log
 from node.services.core import Core
 from node.services.desk import Desk
 from node.services.reach import Reach
+from node.services.readers import Shown
 from node.units import DAY, SECOND, Instant, Key, Millis
 
 AT_ONCE = 4
@@ -104,7 +106,7 @@ class Follower:
                 f"1 to {limits.FOLLOW_ADDRESSES} addresses", next="willcall archive follow URL"
             )
         pinned = next((each.owner for each in places if each.owner is not None), None)
-        block, pins = await self._introduced(places, pinned)
+        block, pins = await self._introduced(owner, places, pinned)
         about = abouts.decode(block).claim
         called = name or about.name
         place.check_name(called)
@@ -117,6 +119,7 @@ class Follower:
                 row = Archive(
                     owner=owner.owner, id=id, name=called, publisher=about.owner, created=now,
                     epoch=about.epoch, urls=urls, pins=pins, poll_at=Instant(now + FIRST),
+                    private=about.access == abouts.PRIVATE,
                 )  # fmt: skip
                 tx.logs.put(empty_log(row, block))
             elif not row.urls or row.publisher != about.owner or _named(tx, row) != about.name:
@@ -136,14 +139,13 @@ class Follower:
         return row
 
     async def _introduced(
-        self, places: list[place.Place], pinned: Key | None
+        self, owner: Owner, places: list[place.Place], pinned: Key | None
     ) -> tuple[bytes, dict[str, bytes]]:
         """What the owner says of the archive, verified, at the first address that tells."""
         failed: WillcallError | None = None
         for at in places:
-            reach = Reach(self._core.exchange, at, None)
             try:
-                block = await reach.about()
+                reach, block = await self._described(owner, at)
                 about = abouts.decode(block).verify()
                 check_owner(about, pinned)
                 found = await reach.checkpoint("")
@@ -155,6 +157,18 @@ class Follower:
             return block, {} if reach.pin is None else {at.origin: reach.pin}
         assert failed is not None, "there is an address at least"
         raise failed
+
+    async def _described(self, owner: Owner, at: place.Place) -> tuple[Reach, bytes]:
+        """What is said at one address: to nobody in particular, else to a reader."""
+        reach = Reach(self._core.exchange, at, None)
+        try:
+            return reach, await reach.about()
+        except Unreachable as error:
+            if error.reason != "not-here":
+                raise
+        shown = Shown(self._core, owner, at.origin)
+        reach = Reach(self._core.exchange, at, reach.pin, shown=shown)
+        return reach, await reach.about()
 
     async def poll(self, row: Archive, by: place.Place | None = None) -> Polled:
         """Asks for what is new, verifies it, and fetches the messages.
@@ -182,7 +196,7 @@ class Follower:
         places = [by] if by else [place.parse(url) for url in _turned(row)]
         failed: WillcallError | None = None
         for at in places:
-            reach = Reach(self._core.exchange, at, row.pins.get(at.origin))
+            reach = self._reach(row, at)
             try:
                 run = Poll(self._core, self._desk, row, reach, lambda: row.id in self._ending)
                 polled = await run.run()
@@ -228,6 +242,11 @@ class Follower:
 
         if await self._core.db.transact(work):
             self._desk.changed(row.name)
+
+    def _reach(self, row: Archive, at: place.Place) -> Reach:
+        owner = self._core.db.read(lambda tx: tx.owners.get(row.owner)) if row.private else None
+        shown = None if owner is None else Shown(self._core, owner, at.origin)
+        return Reach(self._core.exchange, at, row.pins.get(at.origin), shown=shown)
 
     async def _done(self, row: Archive, reach: Reach, by: place.Place | None) -> None:
         now, jitter = self._core.now(), self._core.jitter()
@@ -324,7 +343,7 @@ class Follower:
                 edge, _ = tree.append(edge, [tree.leaf(each) for _, each in raw])
                 for numbered in reading.entries(row, start, WIDTH, epoch):
                     if numbered.item is not None and numbered.item.state == "here":
-                        await _check_body(reading, numbered.item)
+                        await _check_body(reading, numbered.item, private=row.private)
                         good += 1
                 await trio.lowlevel.checkpoint()
             if edge != Frontier(log.size, log.peaks) or edge.size != log.size:
@@ -361,9 +380,11 @@ def _check_head(log: Log) -> None:
         raise Unverified("a stored checkpoint is not that of its log")
 
 
-async def _check_body(reading: library.Library, item: Item) -> None:
+async def _check_body(reading: library.Library, item: Item, *, private: bool) -> None:
     block = await reading.block(item.message)
     root = messages.KIND.decode(block).verify()
-    check_root(root, item)
-    for part in root.parts:
-        await reading.block(part.cid)
+    check_root(root, item, private=private)
+    for number, part in enumerate(root.parts):
+        data = await reading.block(part.cid)
+        if item.key:
+            seals.open_part(root, item.key, number, data)

@@ -77,7 +77,9 @@ class Intake:
     ) -> None:
         async with receive, send:
             async for contents in receive:
-                made, failed = await self._core.threads.run(partial(self._signed, contents))
+                under = self._publisher.under(self._owner, self._name)
+                work = partial(self._signed, contents, under)
+                made, failed = await self._core.threads.run(work)
                 try:
                     await send.send(made)
                 except trio.BrokenResourceError:
@@ -85,12 +87,14 @@ class Intake:
                 if failed is not None:
                     raise failed
 
-    def _signed(self, contents: list[bytes]) -> tuple[list[Plain], WillcallError | None]:
+    def _signed(
+        self, contents: list[bytes], under: bytes
+    ) -> tuple[list[Plain], WillcallError | None]:
         """Signed roots, up to the first content that can't be taken, and why it can't."""
         made: list[Plain] = []
         for content in contents:
             try:
-                made.append(self._publisher.sign(self._owner, content))
+                made.append(self._publisher.sign(self._owner, content, under))
             except WillcallError as error:
                 return made, error
         return made, None

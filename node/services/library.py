@@ -14,16 +14,18 @@ from itertools import islice
 from node.archive import entry as entries
 from node.archive import place, tile, tree
 from node.archive.append import ReadTile, reader
-from node.archive.entry import AnyEntry, Removal
+from node.archive.entry import AnyEntry, Removal, Sealed
 from node.encoding import cid as cids
 from node.encoding.cid import Cid
 from node.errors import Absent, Damaged, Malformed, NoContact, Refused
 from node.machines.rows import Archive, Item, Log, Owner
 from node.objects import archive as abouts
+from node.objects import content as seals
 from node.objects import message as messages
 from node.objects.archive import About
 from node.objects.message import Message
 from node.ports import Tables
+from node.services import grants
 from node.services.core import Core
 from node.units import Key
 
@@ -85,9 +87,15 @@ def own(tx: Tables, owner: Owner, name: str) -> Archive:
     return row
 
 
-def public(tx: Tables, name: str) -> Archive | None:
-    """The archive that this node serves under that name."""
+def served(tx: Tables, name: str) -> Archive | None:
+    """The archive that this node serves under that name: to everybody, or to its readers."""
     return next(tx.archives.by("public", digest(name)), None)
+
+
+def public(tx: Tables, name: str) -> Archive | None:
+    """The archive that this node serves to everybody under that name."""
+    row = served(tx, name)
+    return None if row is None or row.private else row
 
 
 def log_of(tx: Tables, row: Archive, epoch: int | None = None) -> Log:
@@ -139,40 +147,52 @@ def entries_of(tx: Tables, log: Log, start: int, stop: int) -> Iterator[tuple[in
                 yield index, raw
 
 
-def serves(tx: Tables, name: Cid) -> bool:
-    """Whether a block is of a message that this node serves to everybody."""
-    return shelf(tx, name) is not None
+def message_of(tx: Tables, log: Log, index: int, raw: bytes) -> Cid | None:
+    """The message that an entry names, opened or not; None: it names none, or that is not known."""
+    found = grants.opened(log, index, raw)
+    if isinstance(found, Sealed):
+        return grants.message_at(tx, log, index)
+    return found.message if isinstance(found, entries.Entry) else None
 
 
-def shelf(tx: Tables, name: Cid, near: bytes | None = None) -> bytes | None:
-    """An archive (its id) that this node serves to everybody, and whose message a block is of.
+def serves(tx: Tables, name: Cid, who: Key | None = None) -> bool:
+    """Whether a block is of a message that this node serves to everybody, or to `who`."""
+    return shelf(tx, name, who=who) is not None
+
+
+def shelf(tx: Tables, name: Cid, near: bytes | None = None, who: Key | None = None) -> bytes | None:
+    """An archive (its id) that this node serves to whoever asks, and whose message a block is of.
 
     Args:
+        tx: the transaction.
+        name: the block.
         near: where to look first: blocks that are asked for together lie together.
+        who: who asks; None: nobody says.
     """
     block = tx.blocks.get(name)
     if block is None or not block.refs or block.message is None:
         return None
-    if near is not None and (item := tx.items.get(block.message, near)) and _shown(tx, item):
+    if near is not None and (item := tx.items.get(block.message, near)) and _shown(tx, item, who):
         return near
     found = tx.items.scan(block.message)
-    return next((item.archive for item in found if _shown(tx, item)), None)
+    return next((item.archive for item in found if _shown(tx, item, who)), None)
 
 
-def _shown(tx: Tables, item: Item) -> bool:
+def _shown(tx: Tables, item: Item, who: Key | None) -> bool:
+    return item.state == "here" and _serves(tx, item, who)
+
+
+def _serves(tx: Tables, item: Item, who: Key | None) -> bool:
     row = tx.archives.get(item.archive)
-    return item.state == "here" and row is not None and row.public
+    return row is not None and row.public and grants.may_read(row, who)
 
 
-def was_served(tx: Tables, name: Cid) -> bool:
+def was_served(tx: Tables, name: Cid, who: Key | None = None) -> bool:
     """Whether it was one, and is gone for good."""
     block = tx.blocks.get(name)
     message = name if block is None or block.message is None else block.message
     return any(
-        item.state == "removed"
-        and (row := tx.archives.get(item.archive)) is not None
-        and row.public
-        for item in tx.items.scan(message)
+        item.state == "removed" and _serves(tx, item, who) for item in tx.items.scan(message)
     )
 
 
@@ -197,7 +217,7 @@ class Library:
         def work(tx: Tables) -> list[Numbered]:
             log = log_of(tx, row, epoch)
             found = entries_of(tx, log, start, start + count)
-            return [numbered(tx, row, index, entries.decode(raw)) for index, raw in found]
+            return [numbered(tx, row, log, index, raw) for index, raw in found]
 
         return self._core.db.read(work)
 
@@ -213,15 +233,20 @@ class Library:
         """The bytes of a message, piece by piece, each held against its name.
 
         Raises:
-            Absent: they are not here.
+            Absent: they are not here, or no key of theirs is.
             Damaged: they are not what they are named.
         """
         root = self._core.db.read(lambda tx: self._root(tx, item))
+        if root.cipher == messages.SEALED:
+            if not item.key:
+                raise Absent(f"message {item.index} is sealed, and not to you", reason="sealed")
+            seals.check_key(root, item.key)
         if root.body is not None:
-            yield root.body
+            yield seals.open_body(root, item.key) if item.key else root.body
             return
-        for part in root.parts:
-            yield await self.block(part.cid)
+        for number, part in enumerate(root.parts):
+            data = await self.block(part.cid)
+            yield seals.open_part(root, item.key, number, data) if item.key else data
 
     def _root(self, tx: Tables, item: Item) -> Message:
         block = tx.blocks.get(item.message)
@@ -257,11 +282,11 @@ _WHERE = {
 }
 
 
-def numbered(tx: Tables, row: Archive, index: int, entry: AnyEntry) -> Numbered:
-    """An entry with what is known of its message."""
-    if isinstance(entry, entries.Entry):
-        return Numbered(index=index, entry=entry, item=tx.items.get(entry.message, row.id))
-    return Numbered(index=index, entry=entry, item=None)
+def numbered(tx: Tables, row: Archive, log: Log, index: int, raw: bytes) -> Numbered:
+    """An entry, opened if its key is here, with what is known of its message."""
+    message = message_of(tx, log, index, raw)
+    item = None if message is None else tx.items.get(message, row.id)
+    return Numbered(index=index, entry=grants.opened(log, index, raw), item=item)
 
 
 def item_of(tx: Tables, row: Archive, ref: str) -> Item:
@@ -287,15 +312,17 @@ def item_of(tx: Tables, row: Archive, ref: str) -> Item:
 def _at(tx: Tables, row: Archive, index: int) -> Item:
     log = log_of(tx, row)
     for at, raw in entries_of(tx, log, index, index + 1):
-        entry = entries.decode(raw)
+        entry = grants.opened(log, at, raw)
         if isinstance(entry, Removal):
             raise Absent(
                 f"entry {at} of {row.name} removes message {entry.index}: {entry.reason}",
                 reason="removal",
             )
-        found = numbered(tx, row, at, entry).item
+        found = numbered(tx, row, log, at, raw).item
         if found is not None:
             return found
+        if isinstance(entry, Sealed):
+            raise Absent(f"entry {at} of {row.name} is sealed, and not to you", reason="sealed")
     raise Absent(
         f"{row.name} has {log.size} entries, and none of number {index}",
         next=f"willcall archive list {row.name}",
@@ -309,7 +336,7 @@ def items_of(tx: Tables, row: Archive) -> Iterator[Item]:
         if log is None:
             continue
         for index, raw in entries_of(tx, log, 0, log.size):
-            item = numbered(tx, row, index, entries.decode(raw)).item
+            item = numbered(tx, row, log, index, raw).item
             if item is not None and (item.epoch, item.index) == (epoch, index):
                 yield item
 

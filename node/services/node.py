@@ -44,6 +44,7 @@ from node.services.pickup import Collector
 from node.services.post import Poster
 from node.services.probe import Prober
 from node.services.publish import Publisher
+from node.services.readers import Doorman, Readers
 from node.services.search import Search
 from node.services.seek import Seeker, Teller
 from node.services.serve import Serving
@@ -75,6 +76,7 @@ class Node:
     search: Search | None
     desk: Desk
     publisher: Publisher
+    readers: Readers
     poster: Poster
     follower: Follower
     strangers: Strangers
@@ -191,7 +193,7 @@ def make(
     admission = Admission(core, strangers, gate, seen)
     greeter = Greeter(core, calls)
     serving = Serving(core)
-    directory, desk = Directory(core, calls), Desk(core)
+    directory, desk = Directory(core, calls), Desk(core, Doorman(core))
     introductions = Introductions(core, strangers, gate, seen)
     peers = Peers(
         core, admission, Hearing(core, strangers), introductions, serving, directory, desk
@@ -215,6 +217,7 @@ def make(
         teller=Teller(core, calls, look_every),
         desk=desk,
         publisher=publisher,
+        readers=Readers(core, desk.changed),
         poster=Poster(core, publisher),
         prober=Prober(core, calls, greeter),
         strangers=strangers,

@@ -116,7 +116,8 @@ class Peers:
         return Response(status=200, body=await self._hearing.poll(request.body))
 
     async def _car(self, request: Request, source: str) -> Response:
-        body = await self._serving.car(request.body, request.room)
+        who = self._desk.doorman.who(request)
+        body = await self._serving.car(request.body, request.room, who)
         return Response(status=200, body=body, content_type=CARV1, headers=PRIVATE)
 
     # --- gets and puts -----------------------------------------------------------------

@@ -94,7 +94,8 @@ class Poster:
         for mail in mails:
             proof = self._contents.proof(mail)
             letter = b"".join([piece async for piece in self._contents.read(mail)])
-            made = self._publisher.sign(owner, posted.wrap(letter, proof))
+            under = self._publisher.under(owner, name)
+            made = self._publisher.sign(owner, posted.wrap(letter, proof), under)
             await self._publisher.add(owner, name, [made], tally)
         self._publisher.serve(name)
         return tally

@@ -12,11 +12,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from hashlib import sha256
 
 from node import limits
 from node.archive import append, entry, note, place
 from node.archive.entry import Entry, Removal
 from node.archive.note import Checkpoint
+from node.archive.tile import WIDTH
 from node.archive.tree import Frontier
 from node.crypto import keys
 from node.crypto.note import Verifier
@@ -27,11 +29,13 @@ from node.machines import rows
 from node.machines.rows import Archive, Item, Log, Owner
 from node.mail import scan
 from node.objects import archive as abouts
+from node.objects import content as seals
 from node.objects import message as messages
 from node.objects.archive import About, Previous
 from node.objects.message import Message, Part
+from node.objects.readers import NONCE
 from node.ports import Tables
-from node.services import ledger, library
+from node.services import grants, ledger, library
 from node.services.core import Core, together
 from node.services.desk import Desk
 from node.units import Instant, Key
@@ -70,6 +74,8 @@ class Plain:
         parts: the other blocks.
         date: when it says it was written; 0: it does not.
         broken: it has no author or no date.
+        under: the archive key, where it is sealed; nonce: of its entry then; digest: SHA-256 of
+            the content, by which it is known.
     """
 
     message: Cid
@@ -78,6 +84,9 @@ class Plain:
     date: Instant
     broken: bool
     parts: tuple[tuple[Part, bytes], ...] = ()
+    under: bytes = b""
+    nonce: bytes = b""
+    digest: bytes = b""
 
 
 class Publisher:
@@ -88,8 +97,10 @@ class Publisher:
 
     # --- archives --------------------------------------------------------------------------
 
-    async def create(self, owner: Owner, name: str, *, posting: str = "off") -> Archive:
-        """A new, empty archive, served to nobody yet.
+    async def create(
+        self, owner: Owner, name: str, *, posting: str = "off", private: bool = False
+    ) -> Archive:
+        """A new, empty archive, served to nobody yet; a private one is sealed to its readers.
 
         Raises:
             Malformed: no name for one.
@@ -97,7 +108,8 @@ class Publisher:
         """
         place.check_name(name)
         core = self._core
-        id, seed, now = core.randomness.bytes(16), core.randomness.bytes(32), core.now()
+        id, now = core.randomness.bytes(16), core.now()
+        seed, key = core.randomness.bytes(32), core.randomness.bytes(32)
 
         def work(tx: Tables) -> Archive:
             _check_new(tx, owner.owner, name)
@@ -106,9 +118,11 @@ class Publisher:
             row = Archive(
                 owner=owner.owner, id=id, name=name, publisher=owner.owner, created=now,
                 posting=posting, posted=ledger.account(tx, owner.owner).mails, verified=now,
+                private=private,
             )  # fmt: skip
             tx.archives.put(row)
-            tx.logs.put(_empty(row, owner, 1, seed, core.config.origin, now))
+            log = _empty(row, owner, 1, seed, core.config.origin, now)
+            tx.logs.put(grants.begin(tx, owner, row, log, key, now) if private else log)
             return row
 
         return await core.db.transact(work)
@@ -124,7 +138,7 @@ class Publisher:
         def work(tx: Tables) -> Archive:
             row = library.find(tx, owner.owner, name)
             place.check_name(row.name)
-            other = library.public(tx, name)
+            other = library.served(tx, name)
             if other is not None and other.id != row.id:
                 raise Conflict(f"this node serves another archive as {name!r}")
             if not library.log_of(tx, row).note:
@@ -140,7 +154,7 @@ class Publisher:
     async def new_epoch(self, owner: Owner, name: str) -> Archive:
         """A new log under a new key, which names the last head of the one before."""
         core = self._core
-        seed, now = core.randomness.bytes(32), core.now()
+        seed, key, now = core.randomness.bytes(32), core.randomness.bytes(32), core.now()
 
         def work(tx: Tables) -> Archive:
             row = library.own(tx, owner, name)
@@ -150,7 +164,8 @@ class Publisher:
             )
             made: Archive = row.but(epoch=row.epoch + 1, behind=False, reason=None, fork=())
             tx.archives.put(made)
-            tx.logs.put(_empty(made, owner, made.epoch, seed, core.config.origin, now, before))
+            log = _empty(made, owner, made.epoch, seed, core.config.origin, now, before)
+            tx.logs.put(grants.begin(tx, owner, made, log, key, now) if made.private else log)
             return made
 
         row = await core.db.transact(work)
@@ -187,8 +202,23 @@ class Publisher:
 
     # --- messages --------------------------------------------------------------------------
 
-    def sign(self, owner: Owner, content: bytes) -> Plain:
-        """A message of an archive: its author is the owner, its name depends on its bytes alone.
+    def under(self, owner: Owner, name: str) -> bytes:
+        """The key that the next entries of a private archive are sealed under; of others: none.
+
+        Raises:
+            NoContact: there is no such archive of the owner's.
+        """
+
+        def work(tx: Tables) -> bytes:
+            row = library.own(tx, owner, name)
+            return library.log_of(tx, row).keys[-1][1] if row.private else b""
+
+        return self._core.db.read(work)
+
+    def sign(self, owner: Owner, content: bytes, under: bytes = b"") -> Plain:
+        """A message of an archive, whose author is the owner; sealed, if `under` a key.
+
+        In an archive for everybody its name depends on its bytes alone.
 
         Raises:
             TooLarge: more than the node takes.
@@ -200,6 +230,9 @@ class Publisher:
                 next="capacity.message in config.toml raises it, up to 1GiB",
             )
         date, whole = scan.dated(content)
+        if under:
+            nonce = self._core.randomness.bytes(NONCE)
+            return sealed(owner, content, date or Instant(0), under, nonce, broken=not whole)
         return plain(owner, content, date or Instant(0), broken=not whole)
 
     async def add(self, owner: Owner, name: str, found: Sequence[Plain], tally: Tally) -> None:
@@ -211,9 +244,10 @@ class Publisher:
             Refused: the archive was restored and did not catch up; nothing of these was added.
             StoreFailed: the same.
         """
+        new = self._core.db.read(lambda tx: _unknown(tx, library.own(tx, owner, name), found))
         large = [
             (part.cid, data)
-            for each in found
+            for each in new
             for part, data in each.parts
             if len(data) > limits.SMALL_BLOCK
         ]
@@ -248,7 +282,7 @@ class Publisher:
             Absent: there is no such message; Conflict: it is removed already.
             Malformed: no reason.
         """
-        now = self._core.now()
+        now, nonce = self._core.now(), self._core.randomness.bytes(NONCE)
 
         def work(tx: Tables) -> Item:
             row = library.own(tx, owner, name)
@@ -256,9 +290,8 @@ class Publisher:
             if item.state == "removed":
                 raise Conflict(f"message {item.index} of {name} is removed already")
             said = Removal(index=item.index, message=item.message, reason=reason, at=now)
-            block = entry.encode(said)
-            entry.decode(block)  # the reason comes from a person
-            append_to(tx, row, library.log_of(tx, row), [block])
+            entry.decode(entry.encode(said))  # the reason comes from a person
+            append_to(tx, row, library.log_of(tx, row), [(said, nonce)])
             return erase(tx, item)
 
         item = await self._core.db.transact(work)
@@ -291,6 +324,44 @@ def plain(owner: Owner, content: bytes, date: Instant, *, broken: bool = False) 
         date=date,
         broken=broken,
         parts=tuple(parts),
+    )
+
+
+def sealed(
+    owner: Owner, content: bytes, date: Instant, under: bytes, nonce: bytes, *, broken: bool = False
+) -> Plain:
+    """Content as a signed message for readers of a private archive.
+
+    Args:
+        owner: its author.
+        content: the message.
+        date: when it says it was written.
+        under: the archive key of its entry.
+        nonce: of its entry; 24 random bytes.
+        broken: it has no author or no date.
+    """
+    key, author, size = entry.message_key(under, nonce), owner.owner, len(content)
+    parts: list[tuple[Part, bytes]] = []
+    if messages.fits_body(size):
+        block = seals.seal_body(key, author, IMPORTED, content, owner.signing)
+    else:
+        count = seals.part_count(size)
+        for number in range(count):
+            piece = content[number * limits.PART : (number + 1) * limits.PART]
+            made = seals.seal_part(key, author, number, count, piece)
+            parts.append((Part(cid=made.cid, size=len(made.block)), made.block))
+        named = [part for part, _ in parts]
+        block = seals.seal_root(key, author, IMPORTED, size, named, owner.signing)
+    return Plain(
+        message=cids.of_object(block),
+        block=block,
+        size=size,
+        date=date,
+        broken=broken,
+        parts=tuple(parts),
+        under=under,
+        nonce=nonce,
+        digest=sha256(content).digest(),
     )
 
 
@@ -333,7 +404,7 @@ def _empty(
         epoch=epoch,
         vkey=str(Verifier(name=line, key=key)),
         origins=(origin,),
-        access=abouts.PUBLIC,
+        access=abouts.PRIVATE if row.private else abouts.PUBLIC,
         issued=now,
         previous=previous,
     )
@@ -354,8 +425,15 @@ def _signed(log: Log, frontier: Frontier) -> Log:
     return made
 
 
-def append_to(tx: Tables, row: Archive, log: Log, blocks: Sequence[bytes]) -> Log:
+def append_to(
+    tx: Tables, row: Archive, log: Log, found: Sequence[tuple[Entry | Removal, bytes]]
+) -> Log:
     """A log with more entries: tiles at its edge, and the signed head.
+
+    Args:
+        tx: the transaction.
+        row: the archive; log: its newest.
+        found: entries, each with 24 random bytes, under which a private archive seals it.
 
     Raises:
         Refused: this archive was restored from a backup: it may have signed more than it knows.
@@ -374,6 +452,14 @@ def append_to(tx: Tables, row: Archive, log: Log, blocks: Sequence[bytes]) -> Lo
             next=f"willcall archive poll {row.name} --from URL   (a mirror), or "
             f"willcall archive publish {row.name} --new-epoch",
         )
+    blocks = [entry.encode(each) for each, _ in found]
+    if row.private:
+        key = log.keys[-1][1]
+        blocks = [
+            entry.encode(entry.seal(each, key, nonce, log.origin, index))
+            for index, (each, nonce) in enumerate(found, log.size)
+        ]
+        grants.put_names(tx, log, log.size, [grants.name_of(each) for each, _ in found])
     made = grow_tiles(tx, log, Frontier(log.size, log.peaks), blocks)
     log = _signed(log, made)
     tx.logs.put(log)
@@ -392,30 +478,57 @@ def grow_tiles(tx: Tables, log: Log, frontier: Frontier, blocks: Sequence[bytes]
 
 def _enter(tx: Tables, owner: Owner, row: Archive, found: Sequence[Plain]) -> Tally:
     """Appends those that are not known."""
-    log, tally, blocks = library.log_of(tx, row), Tally(), list[bytes]()
+    log, tally = library.log_of(tx, row), Tally()
+    made: list[tuple[Entry | Removal, bytes]] = []
     for each in found:
-        item = tx.items.get(each.message, row.id)
+        item = _known(tx, row, each)
         if item is not None:
             tally.known += 1
         else:
-            item = Item(
-                archive=row.id,
-                message=each.message,
-                epoch=log.epoch,
-                index=log.size + len(blocks),
-                size=each.size,
-                date=each.date,
-                parts=tuple(part.cid for part, _ in each.parts),
-            )
+            item = _item(row, log, log.size + len(made), each)
             _put(tx, owner.owner, item, each)
-            made = Entry(message=each.message, size=each.size, date=each.date)
-            blocks.append(entry.encode(made))
+            said = Entry(message=each.message, size=each.size, date=each.date)
+            made.append((said, each.nonce))
             tally.added += 1
         if each.broken:
             tally.broken += 1
             tally.which.append(item.index)
-    tally.size = append_to(tx, row, log, blocks).size if blocks else log.size
+    tally.size = append_to(tx, row, log, made).size if made else log.size
     return tally
+
+
+def _unknown(tx: Tables, row: Archive, found: Sequence[Plain]) -> list[Plain]:
+    """Those whose files are to be written: sealed, known content would make new ones each time."""
+    if not row.private:
+        return list(found)
+    once = {each.digest: each for each in reversed(found)}
+    return [each for each in once.values() if _known(tx, row, each) is None]
+
+
+def _known(tx: Tables, row: Archive, found: Plain) -> Item | None:
+    if row.private:
+        return next(tx.items.by("digest", row.id + found.digest), None)
+    return tx.items.get(found.message, row.id)
+
+
+def _item(row: Archive, log: Log, index: int, found: Plain) -> Item:
+    if row.private and found.under != log.keys[-1][1]:
+        raise Conflict(
+            f"the readers of {row.name} changed meanwhile: this was sealed for those before",
+            reason="readers-changed",
+            next="the same command again",
+        )
+    return Item(
+        archive=row.id,
+        message=found.message,
+        epoch=log.epoch,
+        index=index,
+        size=found.size,
+        date=found.date,
+        parts=tuple(part.cid for part, _ in found.parts),
+        key=entry.message_key(found.under, found.nonce) if row.private else b"",
+        digest=found.digest,
+    )
 
 
 def _put(tx: Tables, author: Key, item: Item, found: Plain) -> None:
@@ -440,8 +553,8 @@ def _clear(tx: Tables, row: Archive) -> bool:
     """Removes some of what an archive holds, its newest bundle first; False: it is all gone."""
     for log in tx.logs.scan(row.id):
         for tile in tx.tiles.scan(row.id, log.epoch, 0, reverse=True):
-            for raw in entry.pieces(tile.data):
-                _clear_item(tx, row, entry.decode(raw))
+            for index, raw in enumerate(entry.pieces(tile.data), tile.index * WIDTH):
+                _clear_item(tx, row, library.message_of(tx, log, index, raw))
             tx.tiles.delete(tile)
             return True
         for tile in list(tx.tiles.scan(row.id, log.epoch)):
@@ -452,8 +565,7 @@ def _clear(tx: Tables, row: Archive) -> bool:
     return False
 
 
-def _clear_item(tx: Tables, row: Archive, found: entry.AnyEntry) -> None:
-    message = found.message if isinstance(found, Entry) else None
+def _clear_item(tx: Tables, row: Archive, message: Cid | None) -> None:
     item = None if message is None else tx.items.get(message, row.id)
     if item is None:
         return

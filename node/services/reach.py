@@ -7,6 +7,7 @@ Spec: 12.
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 
 from node import limits
@@ -21,7 +22,9 @@ from node.objects import answer
 from node.objects.answer import Wanted
 from node.objects.record import Endpoint
 from node.ports import Exchange, Request, Response
+from node.services import grants
 from node.services.core import together
+from node.services.readers import Shown
 from node.units import SECOND, ByteCount, Millis
 
 QUICK = Millis(20 * SECOND)
@@ -30,6 +33,8 @@ SLOW = Millis(120 * SECOND)
 """For bodies: 16 MiB at about 1 Mbit/s."""
 SINGLY = 2
 """Blocks that are asked for by themselves at the same time: as many as connections stay open."""
+NAMES = ByteCount(tile.WIDTH * grants.NAME)
+"""Bytes of the names of a full bundle."""
 HASHES = ByteCount(tile.WIDTH * append.HASH)
 """Bytes of the largest hash tile."""
 
@@ -42,6 +47,7 @@ class Reach:
         place: where.
         pin: of the certificate that was met there before.
         epoch: of an earlier log; None: the newest.
+        shown: says who asks, where the archive is private.
 
     Attributes:
         requests: how many were made.
@@ -50,16 +56,21 @@ class Reach:
     """
 
     def __init__(
-        self, exchange: Exchange, place: Place, pin: bytes | None, epoch: int | None = None
+        self,
+        exchange: Exchange,
+        place: Place,
+        pin: bytes | None,
+        epoch: int | None = None,
+        shown: Shown | None = None,
     ) -> None:
-        self._exchange, self.place = exchange, place
+        self._exchange, self.place, self._shown = exchange, place, shown
         self._base = place.base + ("" if epoch is None else f"{epoch}/")
         self.pin, self.requests, self.kept = pin, 0, ""
         self._singly = False
 
     def of_epoch(self, epoch: int) -> "Reach":
         """An earlier log of the same archive."""
-        return Reach(self._exchange, self.place, self.pin, epoch)
+        return Reach(self._exchange, self.place, self.pin, epoch, self._shown)
 
     async def about(self) -> bytes:
         """What its owner says of it, not yet believed."""
@@ -73,6 +84,22 @@ class Reach:
         if found.status == 304 and etag:
             return None
         return _body(self.place, found), field(found, "etag")
+
+    async def readers(self) -> bytes:
+        """Who reads a private archive, not yet believed."""
+        return _body(self.place, await self._get(f"{self._base}readers", limits.READERS_OBJECT))
+
+    async def names(self, wanted: Tile) -> bytes:
+        """What the entries of a bundle name, in a private archive.
+
+        Raises:
+            Malformed: another number of names.
+        """
+        path = tile.path(wanted).removeprefix("tile/entries/")
+        data = _body(self.place, await self._get(f"{self._base}names/{path}", NAMES))
+        if len(data) != wanted.width * grants.NAME:
+            raise Malformed(f"{self.place.origin} gives another number of names")
+        return data
 
     async def tile(self, wanted: Tile) -> bytes:
         """A tile, or a bundle that is still to be taken apart.
@@ -143,6 +170,8 @@ class Reach:
     async def _send(self, request: Request, limit: ByteCount, deadline: Millis) -> Response:
         self.requests += 1
         at = self.place.origin
+        if self._shown is not None:
+            request = replace(request, reading=self._shown.block())
         if origin.is_plain(at) or self.pin is not None:
             try:
                 return await self._exchange.exchange(
@@ -160,13 +189,7 @@ class Reach:
 
 
 def _greeting(request: Request) -> Request:
-    return Request(
-        method=request.method,
-        path=request.path,
-        body=request.body,
-        if_none_match=request.if_none_match,
-        greeting=True,
-    )
+    return replace(request, greeting=True)
 
 
 def field(found: Response, name: str) -> str:
@@ -181,6 +204,6 @@ def _body(place: Place, found: Response) -> bytes:
         raise Unreachable(
             f"{place.origin} has no {place.base} as asked for",
             reason="not-here",
-            next="is the address copied whole? or ask whoever gave it to you",
+            next="is the address copied whole? if it is private, its owner adds you as a reader",
         )
     raise Unreachable(f"{place.origin} answered {found.status}", reason=f"status-{found.status}")

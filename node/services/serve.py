@@ -3,7 +3,8 @@
     a ticket of an addressee that may still fetch → the block
     a ticket whose delivery is over; or no ticket, and all deliveries are over → 410
     a wrong ticket, none, or a CID never seen → 404: no difference to be seen
-    no ticket, and a message of an archive that is published here → the block
+    no ticket, and a message of an archive that is published here → the block; a private archive's
+    to its readers
 
 Spec: 06 §serving, 07.
 """
@@ -21,7 +22,7 @@ from node.objects import answer
 from node.ports import Tables
 from node.services import ledger, library
 from node.services.core import Core
-from node.units import ByteCount, Instant
+from node.units import ByteCount, Instant, Key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,15 +63,20 @@ class Serving:
         """How many bytes `block` would give; raises the same."""
         return self._core.db.read(lambda tx: _find(tx, name, ticket, wrong=wrong)).block.size
 
-    async def car(self, body: bytes, most: ByteCount = limits.CAR) -> bytes:
+    async def car(self, body: bytes, most: ByteCount = limits.CAR, who: Key | None = None) -> bytes:
         """Many blocks, as a CARv1 of at most `most` bytes or one block, in the order asked for.
+
+        Args:
+            body: which, and with which tickets.
+            most: how large the answer may be.
+            who: who asks, for messages of private archives.
 
         Raises:
             Malformed: the request.
             Absent: none of them can be served.
         """
         wanted = answer.decode_wanted(body)
-        found = self._core.db.read(lambda tx: list(_find_all(tx, wanted)))
+        found = self._core.db.read(lambda tx: list(_find_all(tx, wanted, who)))
         blocks: list[tuple[bytes, bytes]] = []
         served: list[_Found] = []
         room: int = most - car.HEADER
@@ -121,27 +127,29 @@ def _fetched(row: Delivery, name: Cid, sent: Sent, now: Instant) -> Delivery:
     return outbox.on_fetched(row, [which], len(parts) + 1, now)
 
 
-def _find_all(tx: Tables, wanted: Sequence[answer.Wanted]) -> list[_Found]:
+def _find_all(tx: Tables, wanted: Sequence[answer.Wanted], who: Key | None) -> list[_Found]:
     found: list[_Found] = []
     near: bytes | None = None
     for each in wanted:
         for name in each.cids:
             try:
-                if each.ticket is None and (near := library.shelf(tx, name, near)) is not None:
+                if each.ticket is None and (near := library.shelf(tx, name, near, who)) is not None:
                     found.append(_open(tx, name))
                 else:
-                    found.append(_find(tx, name, each.ticket, wrong=False))
+                    found.append(_find(tx, name, each.ticket, wrong=False, who=who))
             except (Absent, StoreFailed):
                 continue  # asked again singly, which tells
     return found
 
 
-def _find(tx: Tables, name: Cid, ticket: bytes | None, *, wrong: bool) -> _Found:
+def _find(
+    tx: Tables, name: Cid, ticket: bytes | None, *, wrong: bool, who: Key | None = None
+) -> _Found:
     block = tx.blocks.get(name)
     if block is None or block.author is None or block.message is None or wrong:
         raise _absent(name)
     if ticket is None:
-        if library.serves(tx, name):
+        if library.serves(tx, name, who):
             return _open(tx, name)
         if _all_over(tx, block):
             raise Gone(f"nobody may fetch {cid.show(name)} any more")

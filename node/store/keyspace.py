@@ -281,6 +281,7 @@ ITEMS = Layout(
             lambda r: r.archive + u64(INTEGER - r.index) if r.state == "wanted" else None,
         ),
         "missing": (b"m", lambda r: r.archive if r.state == "missing" else None),
+        "digest": (b"d", lambda r: r.archive + r.digest if r.digest else None),
     },
 )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import trio
 
 from node import limits
-from node.archive.entry import Entry, Removal
+from node.archive.entry import Entry, Removal, Sealed
 from node.encoding.cid import Cid
 from node.machines.rows import Archive, Item, Log
 from node.mail import references, scan
@@ -97,7 +97,9 @@ class Catalogues:
         log = self._log(row, seen.epoch)
         if log is not None and seen.entries < log.size:
             found = self._library.entries(row, seen.entries, TOGETHER, seen.epoch)
-            made = [await self._new(row, each) for each in found]
+            made = [
+                await self._new(row, each) for each in found if not isinstance(each.entry, Sealed)
+            ]
             await catalogue.add(made, Seen(seen.epoch, seen.entries + len(found)))
             return True
         if seen.epoch < row.epoch:

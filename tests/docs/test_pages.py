@@ -44,8 +44,10 @@ def _command(words: list[str]) -> list[str] | None:
             left.pop(0)
     if not left:
         return None
-    group = pages.commands(left[0])
-    return left[:2] if len(left) > 1 and left[1] in group else left[:1]
+    deep = 1
+    while len(left) > deep and left[deep] in pages.commands(*left[:deep]):
+        deep += 1
+    return left[:deep]
 
 
 def _options(words: list[str]) -> list[str]:

@@ -8,7 +8,7 @@ the implementation that made them.
 from collections.abc import Callable
 from typing import Any
 
-from tests.spec import archives, backups, bad, example, form, good, pickups, spellings
+from tests.spec import archives, backups, bad, example, form, good, pickups, private, spellings
 
 
 def _keys() -> Any:
@@ -51,6 +51,7 @@ FILES: dict[str, Callable[[], Any]] = {
     "backup.json": backups.backups,
     "example.json": example.document,
     "archives.json": archives.document,
+    "private.json": private.document,
 }
 
 
