@@ -286,6 +286,26 @@ def unfollow(name: str = typer.Argument(...)) -> None:
         render.line(f"{row['name']} is not followed any more")
 
 
+@archives.command()
+def feed(
+    name: str = typer.Argument(...),
+    device: str | None = typer.Option(None, "--device", metavar="WORD", help="Where it is read."),
+) -> None:
+    """A new address at which an archive is read on this machine: feeds and pages, opened.
+
+    It holds a token that opens this archive alone, and is shown once. willcall owner tokens
+    lists it, willcall owner token NAME --revoke ID ends it. Example: willcall archive feed family
+    """
+    row = STATE.local().post("archive-feed", name, device=device)
+    if STATE.json:
+        render.document(row)
+        return
+    render.line(row["atom"])
+    render.line(f"  {row['json']}")
+    render.line(f"  {row['url']}")
+    render.line(f"  token {row['id']}: whoever has the address reads {name}")
+
+
 # --- reading -------------------------------------------------------------------------------
 
 

@@ -12,6 +12,9 @@ owners = typer.Typer(
     name="owner", help="Whose mail this node keeps.", no_args_is_help=True, rich_markup_mode=None
 )
 
+OPENS = {"owner": "the mailbox", "monitor": "the node's numbers", "archive": "one archive's feed"}
+"""What a token opens, for people."""
+
 
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
@@ -219,7 +222,7 @@ def tokens(
             (
                 row["id"],
                 row["device"] or "-",
-                "the mailbox" if row["opens"] == "owner" else "the node's numbers",
+                OPENS[row["opens"]],
                 render.when(row["made"]),
                 row["used"] or "never",
             )

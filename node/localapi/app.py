@@ -27,7 +27,8 @@ from node.localapi.mail import MailCalls
 from node.localapi.monitor import MonitorCalls, Told, Watched
 from node.localapi.moving import MovingCalls
 from node.localapi.owners import OwnerCalls
-from node.localapi.rights import MONITOR, NODE, OWNER, may
+from node.localapi.reading import READING, ReadingRoom
+from node.localapi.rights import FEED, MONITOR, NODE, OWNER, may
 from node.localapi.sending import SendingCalls
 from node.localapi.strangers import StrangerCalls
 from node.machines.rows import Owner
@@ -50,6 +51,7 @@ class LocalApi:
 
     def __init__(self, node: Node, *, trusted: bool = True, watched: Watched | None = None) -> None:
         self._node, self._trusted = node, trusted
+        self._room = ReadingRoom(node)
         parts = (
             ContactCalls(node),
             SendingCalls(node),
@@ -80,7 +82,7 @@ class LocalApi:
             async with aclosing(answer):  # what it holds is let go when the reader leaves
                 await _stream(send, answer)
         elif isinstance(answer, Told):
-            await send(_start(answer.status, answer.kind, len(answer.body)))
+            await send(_start(answer.status, answer.kind, len(answer.body), answer.headers))
             await send({"type": "http.response.body", "body": answer.body})
         else:
             await _json(send, 200, answer)
@@ -88,6 +90,8 @@ class LocalApi:
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:
         if header(scope, b"origin") is not None:
             raise Refused("no web page speaks to a node")
+        if scope["raw_path"].startswith(READING):
+            return await self._room.answer(scope)
         owner, right = self._who(scope)
         admin = right == NODE
         parts = [unquote(part) for part in scope["raw_path"].decode("latin-1").split("/") if part]
@@ -99,7 +103,9 @@ class LocalApi:
             raise Refused(
                 "a token opens its owner's mailbox only; this is the administrator's to do"
                 if right == OWNER
-                else "this token is for GET health and GET metrics, and opens no mailbox",
+                else "this token is for GET health and GET metrics, and opens no mailbox"
+                if right == MONITOR
+                else "this token is for one archive's pages, and opens no mailbox",
                 reason="administrator",
                 next="ask whoever runs the node",
             )
@@ -132,7 +138,7 @@ class LocalApi:
         now = core.now()
         if devices.day(now) != row.used:
             core.db.apply(lambda tx: devices.on_used(tx, row, now))
-        return owner, MONITOR if row.monitor else OWNER
+        return owner, MONITOR if row.monitor else FEED if row.archive else OWNER
 
 
 async def _json(send: Send, status: int, document: Any) -> None:
@@ -157,8 +163,11 @@ async def _stream(send: Send, pieces: AsyncGenerator[bytes, None]) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-def _start(status: int, kind: bytes, length: int | None) -> Message:
+def _start(
+    status: int, kind: bytes, length: int | None, fields: tuple[tuple[str, str], ...] = ()
+) -> Message:
     headers = [(b"content-type", kind)]
+    headers += [(name.lower().encode(), value.encode()) for name, value in fields]
     if length is not None:
         headers.append((b"content-length", str(length).encode()))
     return {"type": "http.response.start", "status": status, "headers": headers}

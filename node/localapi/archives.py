@@ -16,13 +16,14 @@ from node.archive.entry import Entry, Removal
 from node.archive.tree import Frontier
 from node.encoding import cid as cids
 from node.encoding import names
-from node.errors import Malformed, Refused, TooLarge, Usage, WillcallError
+from node.errors import ConfigBroken, Malformed, Refused, TooLarge, Usage, WillcallError
+from node.localapi import reading
 from node.localapi.call import Call, Handler, optional, texts, word
 from node.localapi.sending import UPLOAD
-from node.machines.rows import Archive, Item, Log, Owner, Peer, Reader
+from node.machines.rows import Archive, Item, Log, Owner, Peer, Reader, Token
 from node.mail import mbox, scan
 from node.ports import Tables
-from node.services import library, views
+from node.services import devices, library, owners, views
 from node.services.desk import File
 from node.services.intake import Intake
 from node.services.library import Library, Numbered
@@ -59,6 +60,7 @@ class ArchiveCalls:
             "POST archive-add": self._add,
             "POST archive-post": self._post,
             "POST archive-publish": self._publish,
+            "POST archive-feed": self._feed,
             "GET archive-readers": self._readers,
             "POST archive-readers": self._change_readers,
             "POST archive-remove": self._remove,
@@ -169,6 +171,27 @@ class ArchiveCalls:
         name, private = str(body.get("name", "")), body.get("private") is True
         row = await self._publisher.create(call.owner, name, posting=posting, private=private)
         return self._document(row)
+
+    async def _feed(self, call: Call) -> Any:
+        """A new address at which one archive is read here, and nothing else."""
+        row, body = self._find(call), await call.json()
+        device, listen = optional(body, "device"), self._core.config.local.listen
+        if not listen:
+            raise ConfigBroken(
+                "feeds are read at local.listen, which is not set",
+                next='local.listen = "127.0.0.1:4626" in config.toml, and a restart',
+            )
+        owners.checked_name(device or row.name)
+        secret, now = self._core.randomness.bytes(36), self._core.now()
+        said = device or f"feed of {row.name}"
+
+        def work(tx: Tables) -> tuple[Token, str]:
+            return devices.issue(tx, call.owner, secret, said, now, archive=row.id)
+
+        token, text = await self._core.db.transact(work)
+        url = reading.address(listen, text, row.name)
+        return {"name": row.name, "url": url, "atom": f"{url}feed.atom", "json": f"{url}feed.json",
+                "id": token.id.hex(), "device": token.device}  # fmt: skip
 
     async def _readers(self, call: Call) -> Any:
         """Who may fetch a private archive, beside its owner."""

@@ -36,6 +36,7 @@ class Told:
     status: int
     kind: bytes
     body: bytes
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

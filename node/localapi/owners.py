@@ -7,7 +7,7 @@ from node.config import size
 from node.encoding import names
 from node.errors import ConfigBroken, Usage
 from node.localapi.call import Call, Handler, optional, word
-from node.localapi.rights import MONITOR, OWNER
+from node.localapi.rights import FEED, MONITOR, OWNER
 from node.machines.rows import Owner, Token
 from node.ports import Tables
 from node.services import (
@@ -202,7 +202,7 @@ def _shown(row: Token) -> dict[str, Any]:
         "device": row.device or None,
         "made": views.time(row.made),
         "used": views.date(row.used),
-        "opens": MONITOR if row.monitor else OWNER,
+        "opens": MONITOR if row.monitor else FEED if row.archive else OWNER,
     }
 
 

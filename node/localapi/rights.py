@@ -13,6 +13,8 @@ NODE: Final = "node"
 """The node and its owners: the socket only."""
 MONITOR: Final = "monitor"
 """Numbers of the whole node: the socket, and tokens that open nothing else."""
+FEED: Final = "archive"
+"""The pages and feeds of one archive, at an address that holds the token; no call at all."""
 
 RIGHTS: Final[dict[str, str]] = {
     "GET whoami": OWNER,
@@ -77,6 +79,7 @@ RIGHTS: Final[dict[str, str]] = {
     "POST archive-add": NODE,
     "POST archive-post": NODE,
     "POST archive-publish": NODE,
+    "POST archive-feed": NODE,
     "GET archive-readers": OWNER,
     "POST archive-readers": NODE,
     "POST archive-remove": NODE,

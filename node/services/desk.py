@@ -65,6 +65,12 @@ class Pages(Protocol):
         """The page at a path below `/archives/`; None: it has no such page."""
         ...
 
+    async def to_reader(
+        self, request: Request, here: tuple[Archive, Log], url: str, path: str
+    ) -> Response | None:
+        """A page of any archive of this node, at `path` below an address that its reader knows."""
+        ...
+
     async def gone(self, archive: bytes) -> None:
         """Forgets what is derived from an archive: it is dropped, or followed no more."""
         ...

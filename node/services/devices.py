@@ -26,6 +26,7 @@ def issue(
     now: Instant,
     *,
     monitor: bool = False,
+    archive: bytes = b"",
 ) -> tuple[Token, str]:
     """A new token for a device: its row, and the text that is shown once.
 
@@ -36,6 +37,7 @@ def issue(
         device: the administrator's word for where it will be; may be empty.
         now: the clock.
         monitor: it is to open what a monitor asks for, and no mailbox.
+        archive: the id of the one archive that it is to show, and no mailbox.
 
     Raises:
         Conflict: the owner has as many as it may have.
@@ -54,6 +56,7 @@ def issue(
         made=now,
         device=device,
         monitor=monitor,
+        archive=archive,
     )
     if tx.tokens.get(row.owner, row.id) is not None:
         raise Conflict("the new token's id is taken by chance; try again", reason="try-again")

@@ -177,7 +177,7 @@ class Publisher:
         row = self._core.db.read(lambda tx: library.find(tx, owner.owner, name))
         # Out of sight first; then piece by piece, so that a million rows hold up nobody.
         gone: Archive = row.but(public=False, poll_at=None)
-        await self._core.db.transact(lambda tx: tx.archives.put(gone))
+        await self._core.db.transact(lambda tx: _hide(tx, gone))
         self._desk.changed(name)
         while await self._core.db.transact(lambda tx: _clear(tx, row)):
             pass
@@ -547,6 +547,12 @@ def erase(tx: Tables, item: Item) -> Item:
     made: Item = item.but(state="removed", parts=())
     tx.items.put(made)
     return made
+
+
+def _hide(tx: Tables, gone: Archive) -> None:
+    tx.archives.put(gone)
+    for token in [each for each in tx.tokens.scan(gone.owner) if each.archive == gone.id]:
+        tx.tokens.delete(token)
 
 
 def _clear(tx: Tables, row: Archive) -> bool:

@@ -70,7 +70,7 @@ class Feeds:
         self, view: View, rows: Sequence[Row], before: int = 0, after: int = 0
     ) -> tuple[Feed, bool]:
         """The document, and whether it has every text that it should have."""
-        url = self._frame.url(view.row)
+        url = view.url
         rows = [row for row in rows if not row.removed]
         items: list[feed.Item] = []
         with trio.move_on_after(DOCUMENT):

@@ -33,7 +33,7 @@ class View:
 
     Attributes:
         behind: entries that the catalogue has not seen yet.
-        path: below the archive's own.
+        url: where the archive's pages are; path: below it.
     """
 
     request: Request
@@ -41,6 +41,7 @@ class View:
     log: Log
     catalogue: Catalogue
     behind: int
+    url: str
     path: str
     query: str
 
@@ -85,7 +86,7 @@ class Frame:
             kind, lifetime: what is said of it.
         """
         state = view.state if known is None else repr(known)
-        named = f"{self.looks.version} {self.url(view.row)}{view.path} {state}"
+        named = f"{self.looks.version} {view.url}{view.path} {state}"
         etag = tag(named.encode("utf-8", "replace"))
         if view.request.if_none_match and matches(view.request.if_none_match, etag):
             return answered(view.request, b"", kind, lifetime, etag)
@@ -108,7 +109,8 @@ class Frame:
     def html(self, view: View, name: str, title: str, **values: Any) -> bytes:
         """A page of an archive from a template."""
         up = "../" * view.path.count("/") or "./"
-        link = place.link(self.url(view.row), view.row.publisher)
+        at = library.place_of(view.row, self.core.config.origin)
+        link = place.link(at.url, view.row.publisher)
         archive = {"name": view.row.name, "link": link}
         return self.looks.page(name, title=title, archive=archive, up=up, **values)
 

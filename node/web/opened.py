@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from node.machines.rows import Archive
+from node.machines.rows import Archive, Log
 from node.ports import Reader, Request, Response, Threads
 from node.services.core import Core
 from node.services.desk import File
@@ -50,6 +50,12 @@ class Pages:
     def lists(self, row: Archive, names: Sequence[str]) -> Sequence[File]:
         """What lies above all archives."""
         return self._site.lists(row, names)
+
+    async def to_reader(
+        self, request: Request, here: tuple[Archive, Log], url: str, path: str
+    ) -> Response | None:
+        """A page of an archive at `path` below `url`, which only its reader knows."""
+        return await self._site.shown(request, here, url, path)
 
     @property
     def _site(self) -> "Site":

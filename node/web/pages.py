@@ -105,6 +105,19 @@ class Site:
             return None
         if not slash:
             return Response(status=301, headers=(("Location", f"{quote(name)}/"),))
+        return await self.shown(request, here, self._frame.url(here[0]), rest)
+
+    async def shown(
+        self, request: Request, here: tuple[Archive, Log], url: str, rest: str
+    ) -> Response | None:
+        """A page of one archive, to whoever may see it.
+
+        Args:
+            request: the request.
+            here: the archive and its newest log.
+            url: where its pages are.
+            rest: the path below that.
+        """
         parts = _PATHS.fullmatch(rest)
         if parts is None:
             return None
@@ -115,6 +128,7 @@ class Site:
             log=here[1],
             catalogue=catalogue,
             behind=behind,
+            url=url,
             path=rest,
             query=request.path.partition("?")[2],
         )
@@ -134,8 +148,8 @@ class Site:
             catalogue, behind = await self._catalogues.current(row)
         log = self._core.db.read(lambda tx: library.log_of(tx, row))
         request = Request(method="GET", path="/")
-        return View(request=request, row=row, log=log, catalogue=catalogue, behind=0, path="",
-                    query="")  # fmt: skip
+        return View(request=request, row=row, log=log, catalogue=catalogue, behind=0,
+                    url=self._frame.url(row), path="", query="")  # fmt: skip
 
     async def _below(self, view: View, path: str) -> Response | None:
         parts = _PATHS.fullmatch(path)

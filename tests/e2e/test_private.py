@@ -1,10 +1,14 @@
 """Private archives by the command line, over real HTTP."""
 
 import http.client
+import json
+import urllib.parse
 from typing import Any
 
+import feedparser
+
 from tests.e2e.conftest import Make
-from tests.e2e.homes import Home, meet, until
+from tests.e2e.homes import Home, free_port, meet, until
 from tests.e2e.test_archives import mbox
 from tests.services.shelves import letter
 
@@ -114,3 +118,80 @@ def test_a_reader_is_removed_and_comes_back(make: Make) -> None:
     # Public archives have no readers.
     anna.json("archive", "create", "cats")
     anna.refuses(64, "archive", "readers", "list", "cats")
+
+
+def fetched(url: str, **headers: str) -> tuple[int, bytes, dict[str, str]]:
+    """As a feed reader asks: the address and nothing else."""
+    parts = urllib.parse.urlsplit(url)
+    line = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=30)
+    try:
+        line.request(
+            "GET", parts.path + (f"?{parts.query}" if parts.query else ""), headers=headers
+        )
+        answer = line.getresponse()
+        return answer.status, answer.read(), {k.lower(): v for k, v in answer.getheaders()}
+    finally:
+        line.close()
+
+
+def test_a_reader_s_own_feed(make: Make) -> None:
+    anna, ben = family(make, "ben")
+    anna.json("archive", "readers", "add", "family", "ben")
+    ben.json("archive", "follow", anna.json("archive", "show", "family")["link"])
+    ben.json("archive", "poll", "family")
+    failed = ben.refuses(78, "archive", "feed", "family")
+    assert "local.listen" in failed["next"]
+    ben.stop()
+    port = free_port()
+    ben.configure(local={"listen": f"127.0.0.1:{port}"})
+    ben.start()
+    made = ben.json("archive", "feed", "family", "--device", "reader")
+    assert made["atom"].startswith(f"http://127.0.0.1:{port}/reading/willcall_")
+    status, body, fields = fetched(made["atom"])
+    assert status == 200
+    read = feedparser.parse(body)
+    assert not read.bozo
+    assert [each.title for each in read.entries] == ["number 2", "number 1", "number 0"]
+    assert "text 2" in read.entries[0].content[0].value
+    assert read.entries[0].link.startswith(made["url"])
+    assert read.feed.link == made["url"]
+    # No cache keeps it, and no other site learns the address; what is new costs an answer.
+    assert fields["cache-control"] == "private, no-store"
+    assert fields["referrer-policy"] == "no-referrer"
+    assert "access-control-allow-origin" not in fields
+    assert fetched(made["atom"], **{"If-None-Match": fields["etag"]})[0] == 304
+    items = json.loads(fetched(made["json"])[1])["items"]
+    assert [each["title"] for each in items] == ["number 2", "number 1", "number 0"]
+    # Pages, the message behind an entry, its bytes, the search.
+    assert b"number 1" in fetched(made["url"])[1]
+    page = read.entries[2].link
+    assert b"text 0" in fetched(page)[1]
+    assert fetched(page.replace(".html", ".eml"))[1] == letter(0)
+    assert b"number 1" in fetched(f"{made['url']}search?q=number")[1]
+    anna.json("archive", "add", "family", "-", data=letter(9))
+    ben.json("archive", "poll", "family")
+    assert b"number 9" in fetched(made["atom"])[1]
+    # The token opens that, and nothing else; nothing opens it but the token.
+    token = made["url"].split("/")[4]
+    for path in ("inbox", "archives", "archive/family", "health"):
+        url = f"http://127.0.0.1:{port}/{path}"
+        assert fetched(url, Authorization=f"Bearer {token}")[0] == 403
+    assert fetched(made["url"].replace("family", "other"))[0] == 404
+    assert fetched(f"{made['url']}no-such.html")[0] == 404
+    device = ben.json("owner", "token", "ben")["token"]
+    for wrong in (device, token[:-1], "", "x"):
+        assert fetched(made["url"].replace(token, wrong))[0] == 401
+    assert fetched(made["atom"], Origin="http://evil.example")[0] == 403
+    assert fetched(made["atom"], Host="evil.example")[0] == 403
+    # Listed like any other, and void once it is revoked.
+    rows = ben.json("owner", "tokens", "ben")
+    assert [(row["device"], row["opens"]) for row in rows] == [
+        ("reader", "archive"), (None, "owner"),
+    ]  # fmt: skip
+    assert "one archive's feed" in ben.says("owner", "tokens", "ben")
+    ben.json("owner", "token", "ben", "--revoke", made["id"])
+    assert fetched(made["atom"])[0] == 401
+    # It goes with the archive.
+    ben.json("archive", "feed", "family")
+    ben.json("archive", "unfollow", "family")
+    assert [row["opens"] for row in ben.json("owner", "tokens", "ben")] == ["owner"]
