@@ -346,6 +346,7 @@ async def test_everything_that_a_thief_can_sign(autojump_clock: object) -> None:
         await eve.post(ben, "/v1/receipts", eve.receipt(me, [gone]))
         assert ben.state(gone, eve.key) == "confirmed"
         taken_back = await ben.send([eve.key], b"Subject: withdrawn\n\n")
+        await until(lambda: ben.state(taken_back, eve.key) == "notified", 60)
         await Mailbox(ben.on.core).retract(ben.owner(), cids.show(taken_back))
         waits = await ben.send([eve.key], b"Subject: open\n\n")
         w.net.weather.cut.add((ben.origin, heir.origin))
@@ -367,7 +368,7 @@ async def test_everything_that_a_thief_can_sign(autojump_clock: object) -> None:
             told = answers.decode((await eve.introduce(ben, link)).body)
             assert (told.state, told.reason, told.introduction) == ("refused", "replaced", None)
         # polls: nothing waits, nothing is opened again
-        polled = await eve.poll(ben, lost=(0, ben.now()))
+        polled = await eve.poll(ben, lost=(0, ben.now() + 1000))
         assert isinstance(polled, PollAnswer)
         assert polled.batches == () or list(polled.batches) == []
         assert ben.state(gone, eve.key) == "confirmed"
@@ -433,14 +434,20 @@ async def test_a_known_key_can_be_named_and_nothing_of_it_changes(autojump_clock
         await mallory.befriend(ben)
         await carol.befriend(ben)
         before = row_of(ben, carol.key)
+        await ben.on.core.db.transact(
+            lambda tx: tx.peers.put(row_of(ben, mallory.key).but(verified=ben.now()))
+        )
         assert await tell(mallory, ben, final(mallory, carol.key)) == 204
         after = row_of(ben, carol.key)
         assert (after.name, after.before, after.met) == ("carol", None, before.met)
         gone = row_of(ben, mallory.key)
         assert (gone.name, gone.heir, meet.lane_word(gone)) == ("mallory", carol.key, "replaced")
-        assert name_of(ben, mallory.key) == "mallory"
+        assert (gone.verified, name_of(ben, mallory.key)) == (None, "mallory")
         with pytest.raises(Conflict, match="already"):
             await ben.on.core.db.transact(lambda tx: petnames.give(tx, after, "mallory"))
+        # nor when mallory is not wanted in the list any more
+        await ben.on.core.db.transact(lambda tx: meet.remove(tx, gone))
+        assert name_of(ben, mallory.key) == names.did(mallory.key)
         # a restored carol gets nothing of mallory's
         assert (
             ben.on.core.db.read(lambda tx: list(succession.forebears(tx, key_of(ben), carol.key)))
@@ -479,6 +486,44 @@ async def test_who_was_blocked_stays_blocked(autojump_clock: object) -> None:
         (told,) = await eve.notify(ben, eve.item(ben, eve.letter()))
         assert told.state == "held"
         assert ben.on.core.db.read(lambda tx: list(tx.held.scan(key_of(ben)))) == []
+
+
+async def test_what_a_stranger_has_pending_ends_with_its_key(autojump_clock: object) -> None:
+    async with world() as w:
+        ben, eve, heir = await w.add("ben"), Puppet(w, "eve"), Puppet(w, "heir", 2)
+        link = meet.Link(did=eve.key, origin=eve.origin)
+        await ben.on.core.db.transact(lambda tx: meet.written_to(tx, ben.owner(), link, ben.now()))
+        me = key_of(ben)
+        await eve.notify(ben, eve.item(ben, eve.letter()))
+        await until(
+            lambda: ben.on.core.db.read(lambda tx: tx.held.get(me, eve.key)) is not None, 60
+        )
+        block = final(eve, heir.key)
+        await ben.on.core.db.transact(lambda tx: meet.learn(tx, me, eve.key, block, ben.now()))
+        assert ben.on.core.db.read(lambda tx: list(tx.held.scan(me))) == []
+        assert (row_of(ben, heir.key).written, row_of(ben, heir.key).name) == (True, None)
+
+
+async def test_owners_of_one_node(autojump_clock: object) -> None:
+    async with world() as w:
+        house = await w.add("anna")
+        await house.another("ben")
+        link = await house.invite("ben")
+        await house.join(link)
+        anna, ben = key_of(house), house.owner("ben").owner
+        await until(lambda: (row := house.peer(ben)) is not None and row.met)
+        new, _ = await replaced(house)
+
+        def row(did: Key) -> Peer | None:
+            return house.on.core.db.read(lambda tx: tx.peers.get(ben, did))
+
+        await until(lambda: (found := row(new.owner)) is not None and found.met, 600)
+        found = row(anna)
+        assert found is not None
+        assert (found.heir, row_of(house, ben).met) == (new.owner, True)
+        sent = await house.send([new.owner], b"Subject: next door\n\n", owner="ben")
+        await until(lambda: house.state(sent, new.owner) == "confirmed", 600)
+        assert len(house.inbox()) == 1
 
 
 async def test_the_new_key_is_met_as_the_same_contact(autojump_clock: object) -> None:
