@@ -261,7 +261,7 @@ def reopen(
             tx.accounts.put(account.but(stamp=stamp))
             ledger.change(tx, before, opened, now, keep_sent=keep_sent)
             if opened.to != to:  # it went to the key that came before
-                succession.readdress(tx, opened, to, now, keep_sent=keep_sent)
+                succession.readdress(tx, [opened], to, now, keep_sent=keep_sent)
     ledger.owe(tx, owner, to, now, now)
 
 

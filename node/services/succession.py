@@ -12,7 +12,7 @@ changed of a key that the owner knows already; then only what was open goes ther
 Spec: 04 §record, 08 §8.4.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from node import limits
@@ -58,8 +58,7 @@ def follow(tx: Tables, row: Peer, now: Instant) -> Peer:
     )
     tx.peers.put(old)
     ring.drop(tx, row.owner, row.did)
-    for delivery in list(tx.deliveries.by("open", row.owner, row.did)):
-        readdress(tx, delivery, end, now)
+    readdress(tx, list(tx.deliveries.by("open", row.owner, row.did)), end, now)
     return old
 
 
@@ -132,19 +131,36 @@ def name_of(tx: Tables, owner: Key, did: Key) -> str | None:
 
 
 def readdress(
-    tx: Tables, before: Delivery, to: Key, now: Instant, *, keep_sent: bool = True
+    tx: Tables,
+    rows: Sequence[Delivery],
+    to: Key,
+    now: Instant,
+    *,
+    keep_sent: bool = True,
 ) -> None:
-    """What is open for a replaced key is for the new one; its old ticket opens nothing."""
-    tx.deliveries.delete(before)
-    if tx.deliveries.get(before.owner, before.message, to) is not None:
-        _once(tx, before, now, keep_sent)
+    """What is open for a replaced key is for the new one; the old tickets open nothing.
+
+    Args:
+        tx: the transaction.
+        rows: open deliveries of one owner.
+        to: the new key.
+        now: the clock.
+        keep_sent: as configured.
+    """
+    if not rows:
         return
-    account = ledger.account(tx, before.owner)
-    stamp = ledger.next_stamp(account, now)
-    tx.accounts.put(account.but(stamp=stamp))
-    ticket = tokens.ticket(tx.node().ticket, before.message, to)
-    tx.deliveries.put(outbox.on_heir(before, to, ticket, stamp, now))
-    ledger.owe(tx, before.owner, to, now, now)
+    owner, secret = rows[0].owner, tx.node().ticket
+    stamp = ledger.account(tx, owner).stamp
+    for before in rows:
+        tx.deliveries.delete(before)
+        if tx.deliveries.get(owner, before.message, to) is not None:
+            _once(tx, before, now, keep_sent)
+            continue
+        stamp = Instant(max(now, stamp + 1))
+        ticket = tokens.ticket(secret, before.message, to)
+        tx.deliveries.put(outbox.on_heir(before, to, ticket, stamp, now))
+    tx.accounts.put(ledger.account(tx, owner).but(stamp=stamp))
+    ledger.owe(tx, owner, to, now, now)
 
 
 def _once(tx: Tables, before: Delivery, now: Instant, keep_sent: bool) -> None:
