@@ -194,8 +194,12 @@ def decode_poll(data: bytes) -> PollAnswer | Answer:
     value = _decode(data)
     if isinstance(value, dict) and "state" in value:
         refusal = _parse(value)
-        if refusal not in (refused("clock"), refused("busy")):
-            raise Malformed("a poll is refused for its clock, or while there is too much to do")
+        replaced = refusal.reason == "stale-record" and refusal.record is not None
+        if not replaced and refusal not in (refused("clock"), refused("busy")):
+            raise Malformed(
+                "a poll is refused for its clock, while there is too much to do, or where the key "
+                "that it asks was replaced"
+            )
         return refusal
     found = PollAnswer(**_POLL_ANSWER(value))
     if sum(len(each.claim.items) for each in found.batches) > limits.BATCH:
