@@ -22,6 +22,8 @@ PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234567
 GRACE, STARTING, STEP = 1.5, 10.0, 0.05
 """Seconds: for a `run` that was given just before (Python starts in a third of one), for a node
 whose process is there and opens its store; and between two looks."""
+SLOWER = 4
+"""A `run` may take that many times as long to begin as this command did: the machine is busy."""
 
 
 class Readable(Protocol):
@@ -93,13 +95,14 @@ class Local:
     Args:
         home: its folder.
         owner: whose mailbox is meant; None: the first owner's.
+        began_in: seconds that this program took to begin.
 
     Attributes:
         hurry: seconds after which a silent node is none; None: it is waited for.
     """
 
-    def __init__(self, home: Path, owner: str | None) -> None:
-        self._home, self._owner = home, owner
+    def __init__(self, home: Path, owner: str | None, began_in: float = 0.0) -> None:
+        self._home, self._owner, self._began_in = home, owner, began_in
         self.hurry: float | None = None
 
     def get(self, *words: str, **query: Any) -> Any:
@@ -205,7 +208,7 @@ class Local:
         try:
             os.kill(int((self._home / "lock").read_text()), 0)
         except (OSError, ValueError):
-            return GRACE
+            return min(max(GRACE, SLOWER * self._began_in), STARTING)
         return STARTING
 
     def _no_node(self, error: OSError) -> WillcallError:

@@ -1,6 +1,8 @@
 """The global options, as they were given."""
 
 import os
+import time
+from pathlib import Path
 
 from cli.local import Local, default_home, home_of
 from node.errors import Usage
@@ -32,15 +34,25 @@ class State:
             return remote.at(named, self.owner)
         if self.home is None and not os.environ.get("WILLCALL_HOME"):
             return self._usual()
-        return Local(home_of(self.home), self.owner)
+        return Local(home_of(self.home), self.owner, _age())
 
     def _usual(self) -> Local:
         from cli import remote
 
         known = remote.saved()
         if known is None:
-            return Local(default_home(), self.owner)
+            return Local(default_home(), self.owner, _age())
         return remote.at(known["node"], self.owner)
+
+
+def _age() -> float:
+    """Seconds since this process began; 0.0 where the system does not tell (proc(5), field 22)."""
+    try:
+        fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    ticks = int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks
 
 
 STATE = State()

@@ -3,6 +3,8 @@
 import io
 import os
 import socket
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -11,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.local import GRACE, STARTING, Answered, Local
+from cli.local import GRACE, SLOWER, STARTING, Answered, Local
 from node.errors import NotRunning, Unreachable
 
 Answer = Callable[[bytes], Local]
@@ -146,3 +148,15 @@ def test_how_long_a_node_is_waited_for(tmp_path: Path) -> None:
     ):
         (tmp_path / "lock").write_text(text + "\n")
         assert local._patience() == seconds
+
+
+def test_a_busy_machine_is_given_longer(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").touch()
+    waits = [Local(tmp_path, None, began_in)._patience() for began_in in (0.1, 1, 60)]
+    assert waits == [GRACE, SLOWER, STARTING]
+
+
+def test_how_long_a_program_took_to_begin() -> None:
+    code = "from cli import state; print(state._age())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, timeout=60)
+    assert 0 < float(done.stdout) < 60
