@@ -14,7 +14,7 @@ stranger; the others come in the order in which they asked.
 import trio
 
 APART = 4
-"""Rounds before a stranger's request: the node's own steps go on four times as fast as these."""
+"""Rounds before a stranger's request: four steps of the node's own for each of theirs."""
 
 
 class Turns:

@@ -41,9 +41,9 @@ from node.services.ring import Rings
 from node.services.switch import OWN
 from node.units import Instant, Key
 
-BREATH = 0.02
-"""Seconds for which what comes is gathered: longer than a burst's next item takes, and too short
-to be noticed by whoever waits for it to be shown."""
+BREATH = 0.25
+"""Seconds for which what comes is gathered: strangers make the disk sync four times a second at
+most, and a contact's mail seldom waits for a sync of theirs before its own."""
 SLICE = 8
 """Visits that are placed in one go: up to three milliseconds, for which everything else waits."""
 
@@ -58,6 +58,7 @@ class Visit:
         item: the notification with its proof; or
         introduction: the block of an introduction, issued when it says.
         known: its capability verifies: a contact before.
+        found: the proof of its domain, once the DNS was asked.
     """
 
     owner: Key
@@ -69,6 +70,7 @@ class Visit:
     introduction: bytes | None = None
     issued: Instant = Instant(0)
     known: bool = False
+    found: Proof | None = None
 
     @property
     def pair(self) -> Key:
@@ -126,13 +128,16 @@ class Strangers:
         now = self._core.now()
         for _ in range(min(most, len(self.doorstep))):
             visit = self.doorstep.popleft()
-            proof = self.evidence.known(visit.at, visit.source, reverse=self._reverse)
+            proof = visit.found or self._known(visit)
             if proof is not None:
                 self._place(tx, visit, proof, now)
                 continue
             for each in self._wait(tx, visit):
                 domain = self.evidence.domain(each.at)
                 self._place(tx, each, Proof(domain=domain, unsure=True), now)
+
+    def _known(self, visit: Visit) -> Proof | None:
+        return self.evidence.known(visit.at, visit.source, reverse=self._reverse)
 
     def _wait(self, tx: Tables, visit: Visit) -> Iterator[Visit]:
         """Puts the visit into the lobby; gives whoever there was no room for."""
@@ -213,11 +218,8 @@ class Strangers:
 
     async def _ask(self, pair: Key, visit: Visit) -> None:
         try:
-            proof = await self.evidence.prove(visit.at, visit.source, reverse=self._reverse)
-            now = self._core.now()
-            self._core.db.apply(lambda tx: self._place(tx, visit, proof, now))
-        except StoreFailed as error:
-            self._core.warn("strangers-pause", why=error.text)
+            found = await self.evidence.prove(visit.at, visit.source, reverse=self._reverse)
+            self.doorstep.append(replace(visit, found=found))
         finally:
             self.asking.discard(pair)
             self._come.ring()

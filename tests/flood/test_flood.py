@@ -10,7 +10,8 @@ def test_a_tenth_of_the_flood() -> None:
     figures = whole(100, 100)
     assert figures["said"] == 100 * 100
     assert figures["checked"] <= 100 * 16
-    assert figures["replay"] == figures["storm"] == 0
+    assert figures["replay"] <= figures["capped"]
+    assert figures["storm"] == 0
     assert figures["third"] == 0
     assert figures["down"] == 0
     assert figures["shown"] > 10
