@@ -189,7 +189,8 @@ def test_a_browser_shows_it(
         below = ["", "2020-03.html", "search?q=x", f"id/{quote('501@x')}/"]
         paths = ["archives/", *(f"archives/letters/{path}" for path in below)]
         paths += [hostile, hostile.replace(".html", ".body.html")]
-        paths += [hostile.replace("/message/", "/thread/")]
+        first = next(urlsplit(e.link).path for e in found.entries if e.title == "letter 1")
+        paths += [first.replace("/message/", "/thread/")]
         for number, path in enumerate(paths):
             url = urljoin(base, path)
             viewport = getattr(browsers, size)
