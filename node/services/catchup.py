@@ -179,6 +179,13 @@ class Poll:
         check_owner(about, self._row.publisher)
         if about.epoch <= self._log.epoch or not self._row.urls:
             return False
+        if (about.access == abouts.PRIVATE) != self._row.private:
+            raise Unverified(
+                f"{self._row.name} was {'private' if self._row.private else 'public'}, and its "
+                "owner says otherwise now",
+                reason="other-access",
+                next=f"willcall archive unfollow {self._row.name}, and follow it anew",
+            )
         await self._finish()
         self._check_previous(about, block)
         row, log = self._row.but(epoch=about.epoch), self._log

@@ -577,3 +577,18 @@ async def test_the_log_is_verified_by_who_reads_nothing(
         served = {path: each.body for path, each in (await everything(anna, mia)).items()}
         found = independent.verify(lambda path: served[path], "/archives/family/", bodies=False)
         assert (found.size, {each["kind"] for each in found.entries}) == (20, {"sealed"})
+
+
+async def test_what_was_private_stays_private(autojump_clock: trio.testing.MockClock) -> None:
+    async with world() as w:
+        anna, ben = await couple(w, "ben")
+        await published(anna, [letter(1)])
+        await invited(anna, ben)
+        await follow(ben, url(anna, "family"))
+        await poll(ben, "family")
+        row = row_of(anna, "family")
+        await anna.on.core.db.transact(lambda tx: tx.archives.put(row.but(private=False)))
+        await anna.on.publisher.new_epoch(anna.owner(), "family")
+        with pytest.raises(Unverified, match="was private"):
+            await poll(ben, "family")
+        assert await contents(ben, "family") == [letter(1)]
