@@ -16,10 +16,10 @@ from node.errors import WillcallError
 from node.machines.rows import Owner
 from node.services.core import Core, together
 from node.services.publish import Plain, Publisher, Tally
-from node.units import MIB, ByteCount
+from node.units import KIB, ByteCount
 
-GROUP = ByteCount(4 * MIB)
-"""Content of one transaction: hundreds of list mails, and little memory."""
+GROUP = ByteCount(512 * KIB)
+"""Content of one transaction: a hundred list mails. Three are under way, each twice in memory."""
 TOGETHER = 256
 """Messages of one transaction."""
 

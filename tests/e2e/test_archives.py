@@ -284,11 +284,12 @@ def test_a_large_mbox_in_constant_memory(make: Make) -> None:
     home.start()
     home.json("archive", "create", "cats")
     body = b"x" * 99 + b"\n"
-    contents = [letter(n) + body * 400 for n in range(1200)]
+    contents = [letter(n) + body * 400 for n in range(2400)]
     peak = home.peak()
     made = home.json("archive", "add", "cats", "-", data=mbox(contents), deadline=120)
-    assert made["added"] == 1200
-    assert home.peak() - peak < 40 << 20
+    assert made["added"] == 2400
+    # Of 96 MB: what LevelDB gathers before it writes, and what threads keep for the next time.
+    assert home.peak() - peak < 64 << 20
     home.kill()
     home.start()
-    assert home.json("archive", "show", "cats")["size"] == 1200
+    assert home.json("archive", "show", "cats")["size"] == 2400
