@@ -8,7 +8,7 @@ import typer
 from cli import completing, render
 from cli.local import Local
 from cli.state import STATE
-from node.errors import NotYet
+from node.errors import NotRunning, NotYet, Unreachable
 
 
 def register(app: typer.Typer) -> None:
@@ -59,39 +59,54 @@ def retract(ref: str = typer.Argument(..., metavar="CID", autocompletion=complet
 
 def report(local: Local, row: dict[str, Any], wait: float | None) -> None:
     """Says what is known of a message that was sent; on a terminal after two seconds at most."""
-    done, seconds = True, wait
+    trouble, seconds = "", wait
     if wait is None and not STATE.json and sys.stdout.isatty():
         seconds = 2.0
     if seconds is not None:
-        (row,), done = _waited(local, [row], seconds)
+        (row,), trouble = _waited(local, [row], seconds)
     tail = render.tail(row["message"])
     if STATE.json:
         render.document(row)
     else:
         render.line(row["message"])
-        for each in local.get("message", row["message"])["deliveries"]:
+        for each in _deliveries(local, row):
             render.one(each)
         render.hint(f"willcall status {tail}")
-    _check_done(done, wait, f"status {tail}")
+    _check_done(trouble, wait, f"status {tail}")
 
 
 def report_all(local: Local, rows: list[dict[str, Any]], wait: float | None) -> None:
     """The same for many messages: their number."""
-    done = True
+    trouble = ""
     if wait is not None and rows:
-        rows, done = _waited(local, rows, wait)
+        rows, trouble = _waited(local, rows, wait)
     if STATE.json:
         render.document(rows)
     else:
         render.line(f"{render.many(len(rows), 'message')}: {_counted(rows)}")
         render.hint("willcall sent --open")
-    _check_done(done, wait, "sent --open")
+    _check_done(trouble, wait, "sent --open")
 
 
-def _waited(local: Local, rows: list[Any], seconds: float) -> tuple[list[Any], bool]:
-    with render.patience(f"waiting up to {seconds:g} s until it is decided"):
-        told = local.post("wait", messages=[row["message"] for row in rows], seconds=seconds)
-    return told["messages"], told["done"]
+def _waited(local: Local, rows: list[Any], seconds: float) -> tuple[list[Any], str]:
+    """What is known in the end, and why it is not more; "" once all is decided.
+
+    The messages are durable: that the node ends meanwhile is no reason to hide their names.
+    """
+    try:
+        with render.patience(f"waiting up to {seconds:g} s until it is decided"):
+            told = local.post("wait", messages=[row["message"] for row in rows], seconds=seconds)
+    except (NotRunning, Unreachable):
+        return rows, "stored, and the node ended meanwhile; it goes on when it runs again"
+    late = f"not decided after {seconds:g} s; it goes on by itself"
+    return told["messages"], "" if told["done"] else late
+
+
+def _deliveries(local: Local, row: dict[str, Any]) -> list[dict[str, Any]]:
+    try:
+        return list(local.get("message", row["message"])["deliveries"])
+    except (NotRunning, Unreachable):
+        return list(row["deliveries"])
 
 
 def _counted(rows: list[dict[str, Any]]) -> str:
@@ -102,6 +117,6 @@ def _counted(rows: list[dict[str, Any]]) -> str:
     return ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "none"
 
 
-def _check_done(done: bool, wait: float | None, then: str) -> None:
-    if wait is not None and not done:
-        raise NotYet(f"not decided after {wait:g} s; it goes on by itself", next=f"willcall {then}")
+def _check_done(trouble: str, wait: float | None, then: str) -> None:
+    if wait is not None and trouble:
+        raise NotYet(trouble, next=f"willcall {then}")

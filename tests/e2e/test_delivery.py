@@ -5,6 +5,7 @@ import http.client
 import json
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -35,6 +36,25 @@ def test_mail_survives_a_kill_right_after_send(pair: Pair) -> None:
     assert sorted(ben.raw(row["n"]) for row in rows) == sorted(letters)
     for row in rows:
         anna.settled(row["message"], "confirmed")
+
+
+@pytest.mark.parametrize("form", [("--json",), ()])
+def test_a_kill_while_send_waits_does_not_hide_the_message(
+    pair: Pair, form: tuple[str, ...]
+) -> None:
+    anna, ben = pair
+    ben.stop()
+    sent = ("send", "--to", "ben", "-m", "x", "--wait", "40")
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(anna.run, *form, *sent)
+        (row,) = until(lambda: anna.local().get("sent"))
+        until(lambda: anna.local().get("message", row["message"])["deliveries"][0]["attempts"])
+        anna.kill()
+        done = waiting.result()
+    assert (done.code, row["message"] in done.out.decode()) == (75, True)
+    assert "node ended" in done.err
+    anna.start()
+    assert anna.states(row["message"]) == ["stored"]
 
 
 def test_recipient_and_sender_are_killed_in_the_middle(pair: Pair) -> None:
