@@ -1,5 +1,7 @@
 """An owner leaves: nothing of it stays, nothing of the others goes, and peers hear of it."""
 
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any
 
 import pytest
@@ -191,3 +193,24 @@ async def test_what_is_written_for_it_meanwhile_is_refused(autojump_clock: objec
         await until(
             lambda: home.on.core.db.read(lambda tx: tx.peers.get(ben, key_of(carl))) is None
         )
+
+
+async def test_what_it_was_writing_when_it_left_is_not_kept(autojump_clock: object) -> None:
+    """Large mail comes in for a while; its last transaction looks whether there is an owner yet."""
+    async with world() as w:
+        home, carl, _, ben = await house(w)
+        owner = home.owner("ben")
+
+        async def pieces() -> AsyncGenerator[bytes, None]:
+            yield bytes(1 << 20)
+            await remove(home, "ben", patience=1.0)
+            yield bytes(500_000)
+
+        async with aclosing(pieces()) as chunks:
+            with pytest.raises(NoContact):
+                await home.on.submission.large(
+                    owner, chunks, (1 << 20) + 500_000, Terms(to=(key_of(carl),))
+                )
+        await home.flushed()
+        assert {k[:1] for k in rows_of(home, ben)} <= {b"P"}
+        await until(lambda: not home.files._blocks, 86_400)

@@ -289,3 +289,33 @@ async def test_one_altered_item_spoils_the_batch(autojump_clock: object) -> None
         await anna.flushed()
         assert everything(anna) == before
         assert answer.ACCEPTED in await eve.notify(anna, *items)
+
+
+class Fickle(Puppet):
+    """Takes its mail back in the moment in which it is fetched."""
+
+    async def answer(self, request: Request, source: str) -> Response:
+        answered = await super().answer(request, source)
+        if request.path.startswith("/v1/blocks"):
+            (to,) = (m for m in self.world.net.machines.values() if isinstance(m, Machine))
+            for name in set(self.blocks) & {bytes(m) for m in self.taken}:
+                gone = self.retraction(key_of(to), cids.Cid(name))
+                assert await self.one(to, "/v1/retractions", gone) == ACCEPTED
+        return answered
+
+    taken: tuple[cids.Cid, ...] = ()
+
+
+async def test_what_is_withdrawn_while_it_is_fetched_is_not_shown(autojump_clock: object) -> None:
+    async with world() as w:
+        anna, eve = await w.add("anna"), Fickle(w, "eve")
+        await eve.befriend(anna)
+        small, large = eve.letter(), eve.parcel(b"x" * 1_500_000, word="2")
+        eve.taken = (small, large)
+        items = [eve.item(anna, small), eve.item(anna, large, 1_500_000, word="2")]
+        assert await eve.notify(anna, *items) == [ACCEPTED] * 2
+        await trio.sleep(3600)
+        assert anna.inbox() == []
+        assert eve.told("/v1/receipts") == 0
+        await until(lambda: not anna.files._blocks, 86_400)
+        assert await anna.complaints() == []

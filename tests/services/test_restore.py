@@ -4,14 +4,18 @@ import pytest
 import trio
 
 from node import limits
+from node.encoding import cid as cids
+from node.errors import Refused
 from node.objects.answer import ACCEPTED, Answer, PollAnswer
 from node.objects.notification import Notification, decode
 from node.ports import Request, Response
+from node.services import owners
 from node.services.mailbox import Mailbox
 from node.units import DAY
 from tests.fakes.audit import database
 from tests.fakes.world import Machine, until, world
 from tests.services.puppet import Puppet
+from tests.services.shelves import added, letter, published, row_of
 from tests.services.test_delivery import key_of
 
 
@@ -212,3 +216,43 @@ async def test_what_is_forgotten_begins_a_step_before_the_backup(autojump_clock:
             await w.back(ben)
             await trio.sleep(2 * 86_400)
             await ben.flushed()
+
+
+async def test_it_speaks_with_a_newer_record_and_tells_it(autojump_clock: object) -> None:
+    """Newer than any it may have made since the backup, which its contacts know."""
+    async with world() as w:
+        anna, ben = await w.add("anna"), await w.add("ben")
+        await w.friends(anna, ben)
+        await ben.flushed()
+        before = owners.record_of(ben.owner()).claim
+        await w.off(anna)  # nobody hears of it
+        await w.off(ben)
+        await ben.restore(ben.disk, ben.files, ben.clock.now())
+        disk = database(ben.disk)
+        owner = disk.read(lambda tx: owners.find(tx, None))
+        assert owners.record_of(owner).claim.beats(before)
+        told = disk.read(lambda tx: [row for row in tx.errands.scan() if row.kind == "record"])
+        assert [(row.owner, row.message) for row in told] == [
+            (owner.owner, cids.of_object(owner.record))
+        ]
+        await w.back(anna)
+        await w.back(ben)
+        await until(
+            lambda: (row := anna.peer(key_of(ben))) is not None and row.record == owner.record
+        )
+
+
+async def test_an_archive_signs_nothing_before_it_caught_up(autojump_clock: object) -> None:
+    """Its log may have grown since the backup, and been seen."""
+    async with world() as w:
+        anna = await w.add("anna")
+        await published(anna, "cats", [letter(1)])
+        await anna.flushed()
+        disk, files, memory = anna.disk.copy(), anna.files.copy(), anna.now()
+        await added(anna, "cats", [letter(2)])
+        await w.off(anna)
+        await anna.restore(disk, files, memory)
+        await w.back(anna)
+        with pytest.raises(Refused, match="restored from a backup"):
+            await added(anna, "cats", [letter(3)])
+        assert row_of(anna, "cats").behind

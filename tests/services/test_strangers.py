@@ -359,3 +359,22 @@ async def test_contacts_begin_first(autojump_clock: object) -> None:
         for source in ("a", "b", "a", "c"):
             friends.note(source)
         assert [friends.knows(each) for each in "abc"] == [True, False, True]
+
+
+async def test_a_key_has_one_share_for_an_owner_wherever_it_calls_from(
+    autojump_clock: object,
+) -> None:
+    """And only who signed takes from it: others could use it up."""
+    async with world() as w:
+        anna, eve, mallory = await w.add("anna"), Puppet(w, "eve"), Puppet(w, "mallory", 2)
+        items = [eve.item(anna, eve.letter(word=str(i)), word=str(i)) for i in range(40)]
+        raw = [notification.encode(each) for each in items]
+        for each in raw[:20]:
+            lie = notification.sign_batch(eve.key, [each], mallory.keys.signing)
+            response = await mallory.post(anna, "/v1/notifications", notification.encode_batch(lie))
+            assert response.status == 422
+        checked = anna.on.gate.checked
+        for number, each in enumerate(items):
+            w.net.dns.hosts["127.0.1.1"] = (f"10.9.{number}.1",)  # another network each time
+            assert await eve.notify(anna, each) == [HELD]
+        assert anna.on.gate.checked - checked == limits.PAIR_BURST

@@ -6,6 +6,7 @@ import pytest
 import trio
 
 from node.errors import StoreFailed
+from node.ports import Request, Response
 from node.services.mailbox import Mailbox
 from node.units import DAY
 from tests.fakes.world import until, world
@@ -147,3 +148,27 @@ async def test_mail_written_in_the_wrong_year_arrives(autojump_clock: object) ->
         anna.clock.step(-2 * YEAR)
         await w.back(ben)
         await until(lambda: anna.state(message, to) == "confirmed", 2 * 86_400)
+
+
+async def test_what_expired_while_the_clock_is_in_doubt_rests(autojump_clock: object) -> None:
+    """It does not end, for the clock may be wrong; and it is not told, for it may be right."""
+    async with world() as w:
+        anna, eve = await w.add("anna"), Puppet(w, "eve")
+        await eve.befriend(anna)
+        await trio.sleep(60)
+        w.net.weather.cut.add((anna.origin, eve.origin))
+        message = await anna.send([eve.key], b"hello", keep=3 * DAY)
+        await trio.sleep(60)
+        w.net.weather.cut.clear()
+
+        def look(_source: str, _to: str, said: Request, _response: Response) -> None:
+            assert said.path != "/v1/notifications", "what expired was told"
+
+        w.net.watchers.append(look)
+        anna.clock.step(10 * DAY)
+        await trio.sleep(4 * 3600)
+        row = anna.on.core.db.read(lambda tx: next(iter(tx.deliveries.scan())))
+        assert (row.state, row.keep_until < anna.now()) == ("stored", True)
+        anna.clock.step(-10 * DAY)
+        w.net.watchers.remove(look)
+        await until(lambda: anna.state(message, eve.key) == "notified", 86_400)
