@@ -1,6 +1,13 @@
 """Files without a row: what a crash leaves of large mail is removed, and nothing else."""
 
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+import pytest
+
 from node.encoding import cid as cids
+from node.errors import StoreFailed
+from node.services.submit import Terms
 from tests.fakes.world import until, world
 
 DAY = 86_400.0
@@ -25,3 +32,28 @@ async def test_files_without_a_row_go_and_the_others_stay(autojump_clock: object
             await anna.on.sweeper.once()
         assert sorted(await left()) == sorted(kept)
         assert len(kept) == 3
+
+
+async def test_large_mail_that_a_crash_cut_off_goes_at_the_next_start(
+    autojump_clock: object,
+) -> None:
+    """Even where the clock is in doubt, and nothing expires for a day."""
+    async with world() as w:
+        anna, ben = await w.add("anna"), await w.add("ben")
+        await w.friends(anna, ben)
+        terms = Terms(to=(ben.owner().owner,))
+
+        async def pieces() -> AsyncGenerator[bytes, None]:
+            yield bytes(2_500_000)
+            await w.off(anna)
+            yield b"the rest"
+
+        async with aclosing(pieces()) as chunks:
+            with pytest.raises(StoreFailed):
+                await anna.on.submission.large(anna.owner(), chunks, 2_500_008, terms)
+        assert anna.files._blocks
+        anna.clock.step(400 * 86_400_000)
+        await w.back(anna)
+        assert not anna.on.sweeper.believes
+        assert anna.on.core.db.read(lambda tx: list(tx.drafts.scan())) == []
+        await until(lambda: not anna.files._blocks, 600)

@@ -1,6 +1,6 @@
 """What a recipient takes, and what no sender can make it take."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import trio
 
@@ -291,19 +291,20 @@ async def test_one_altered_item_spoils_the_batch(autojump_clock: object) -> None
         assert answer.ACCEPTED in await eve.notify(anna, *items)
 
 
+@dataclass
 class Fickle(Puppet):
     """Takes its mail back in the moment in which it is fetched."""
 
+    to: Machine | None = None
+    taken: tuple[cids.Cid, ...] = ()
+
     async def answer(self, request: Request, source: str) -> Response:
         answered = await super().answer(request, source)
-        if request.path.startswith("/v1/blocks"):
-            (to,) = (m for m in self.world.net.machines.values() if isinstance(m, Machine))
-            for name in set(self.blocks) & {bytes(m) for m in self.taken}:
-                gone = self.retraction(key_of(to), cids.Cid(name))
-                assert await self.one(to, "/v1/retractions", gone) == ACCEPTED
+        if request.path.startswith("/v1/blocks") and self.to is not None:
+            for name in self.taken:
+                gone = self.retraction(key_of(self.to), name)
+                assert await self.one(self.to, "/v1/retractions", gone) == ACCEPTED
         return answered
-
-    taken: tuple[cids.Cid, ...] = ()
 
 
 async def test_what_is_withdrawn_while_it_is_fetched_is_not_shown(autojump_clock: object) -> None:
@@ -311,7 +312,7 @@ async def test_what_is_withdrawn_while_it_is_fetched_is_not_shown(autojump_clock
         anna, eve = await w.add("anna"), Fickle(w, "eve")
         await eve.befriend(anna)
         small, large = eve.letter(), eve.parcel(b"x" * 1_500_000, word="2")
-        eve.taken = (small, large)
+        eve.to, eve.taken = anna, (small, large)
         items = [eve.item(anna, small), eve.item(anna, large, 1_500_000, word="2")]
         assert await eve.notify(anna, *items) == [ACCEPTED] * 2
         await trio.sleep(3600)

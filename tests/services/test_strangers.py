@@ -374,7 +374,7 @@ async def test_a_key_has_one_share_for_an_owner_wherever_it_calls_from(
             response = await mallory.post(anna, "/v1/notifications", notification.encode_batch(lie))
             assert response.status == 422
         checked = anna.on.gate.checked
-        for number, each in enumerate(items):
+        for number, item in enumerate(items):
             w.net.dns.hosts["127.0.1.1"] = (f"10.9.{number}.1",)  # another network each time
-            assert await eve.notify(anna, each) == [HELD]
+            assert await eve.notify(anna, item) == [HELD]
         assert anna.on.gate.checked - checked == limits.PAIR_BURST
