@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from node import daemon
-from node.store import files, leveldb
+from node.store import files, leveldb, migrate
 from node.store.leveldb import LevelDbKv
 from tests.store.threads import InlineThreads
 
@@ -85,6 +85,16 @@ def _folders_that_are_there_are_believed() -> None:
     _replace(files.BlockFiles, "_make", believed)
 
 
+def _no_sync_of_a_snapshot(which: Callable[[Path], bool]) -> Callable[[], None]:
+    sync = migrate._sync
+
+    def some(path: Path) -> None:
+        if not which(path):
+            sync(path)
+
+    return lambda: _replace(migrate, "_sync", some)
+
+
 def _nothing(*given: object) -> None:
     pass
 
@@ -111,6 +121,15 @@ ALONE: dict[str, Callable[[], None]] = {
 }
 """What a store shows that is alone: a home syncs more, and by that hides some of it."""
 
+COPIED: dict[str, Callable[[], None]] = {
+    "no sync of copies": _no_sync_of_a_snapshot(Path.is_file),
+    "no sync of the names of copies": _no_sync_of_a_snapshot(lambda path: path.suffix == ".part"),
+    "no sync of a snapshot's name": _no_sync_of_a_snapshot(
+        lambda path: path.is_dir() and path.suffix != ".part"
+    ),
+}
+"""What shows while a store of an earlier release is copied."""
+
 
 def in_line() -> None:
     """No fault: work that waits for the disk is done by the thread that asks for it."""
@@ -119,4 +138,4 @@ def in_line() -> None:
 
 def plant(name: str) -> None:
     """The fault is there until this process ends."""
-    (FAULTS | ALONE)[name]()
+    (FAULTS | ALONE | COPIED)[name]()

@@ -29,11 +29,11 @@ STATES = sized(500, 9_000)
 """Of all models together."""
 
 
-def run(folder: Path, fault: str = "") -> list[Call]:
-    """Traces all lives of a store in `folder/root`; its calls."""
+def run(folder: Path, fault: str = "", program: str = "tests.crash.store") -> list[Call]:
+    """Traces all that a program does in `folder/root`; its calls."""
     root, trace = folder / "root", folder / "trace"
     root.mkdir()
-    words = [sys.executable, "-m", "tests.crash.store", str(root), str(folder / "notes")]
+    words = [sys.executable, "-m", program, str(root), str(folder / "notes")]
     traced([*words, *([fault] if fault else [])], trace)
     return calls(trace, folder)
 
