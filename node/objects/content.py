@@ -13,7 +13,6 @@ from node.crypto import sealed, tokens
 from node.encoding import cid
 from node.encoding.cid import Cid
 from node.errors import Unverified
-from node.objects import message as roots
 from node.objects.message import KIND, Message, Part
 from node.units import Instant, Key
 
@@ -79,7 +78,7 @@ def _root(
 
 def check_key(root: Message, key: bytes) -> None:
     """Unverified unless `key` is the one the root is committed to."""
-    if root.commitment is None or root.cipher != roots.SEALED:
+    if root.commitment is None:  # which only sealed content has
         raise Unverified("this message is not sealed: it is never picked up as mail")
     if not tokens.equal(root.commitment, sealed.commitment(key, root.author)):
         raise Unverified("the key does not belong to this message", reason="commitment")

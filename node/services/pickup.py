@@ -6,7 +6,8 @@
 One task picks up from a sender for all owners of the node, so that a block they are all told
 of is fetched once.
 
-The order of checks: root hash, author, sizes, root signature, box, commitment, parts.
+The order of checks: root hash (by whoever gives the bytes: `calls`, `car`, the store), author,
+sizes, root signature, box, commitment, parts.
 Spec: 05 §opening, 06 §pickup.
 """
 
@@ -16,7 +17,6 @@ from dataclasses import dataclass
 from itertools import islice
 
 from node.crypto import sealed
-from node.encoding import cid as cids
 from node.encoding.cid import Cid
 from node.errors import (
     Absent,
@@ -236,7 +236,6 @@ class Collector:
     async def _one(self, at: Endpoint, row: Pickup, block: bytes | None) -> _Got:
         if block is None:
             block = await self._calls.block(at, row.message, row.ticket)
-        cids.check(row.message, block)
         signed = message.KIND.decode(block)
         if signed.claim.author != row.sender:
             raise Unverified("this message is somebody else's than the notification's")

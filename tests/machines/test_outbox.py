@@ -346,6 +346,13 @@ def test_lost_a_second_time() -> None:
     assert old.void_before == at(500)
 
 
+def test_a_life_that_begins_in_the_future_does_not_keep_its_receipts_out() -> None:
+    found = outbox.on_lost(row("confirmed"), at(-1), at(400 * DAY), at(9), at(DAY))
+    ahead = DAY + limits.CLOCK_SKEW
+    assert found.void_before == at(ahead)
+    assert outbox.on_receipt(found, at(ahead), at(ahead)).state == "confirmed"
+
+
 @pytest.mark.parametrize("state", [*OPEN, "retracted", "expired"])
 def test_lost_opens_only_what_was_confirmed(state: str) -> None:
     assert outbox.on_lost(row(state), at(-1), at(1), at(9), NOW) == row(state)

@@ -119,6 +119,11 @@ def test_an_answered_poll() -> None:
     assert (found.since, found.poll_at, found.lost) == (at(1), at(DAY), None)
 
 
+def test_who_does_not_know_us_yet_has_not_heard_what_was_lost() -> None:
+    found = peer.on_poll_answer(row(lost=(at(-9), NOW), met=False), at(1), at(DAY))
+    assert (found.since, found.lost) == (at(1), (at(-9), NOW))
+
+
 # --- the wall clock -------------------------------------------------------------------
 
 STEADY = Millis(1_000)

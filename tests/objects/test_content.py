@@ -1,12 +1,14 @@
 """Sealing into roots and parts, and opening again."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from node import limits
 from node.encoding import cid
-from node.errors import Unverified
+from node.errors import Malformed, Unverified
 from node.objects import content, message
 from tests import factories as make
 from tests import strategies as some
@@ -94,3 +96,27 @@ def test_public_roots_are_never_mail() -> None:
 @given(st.integers(0, 4 * MIB))
 def test_a_body_iff_the_ciphertext_is_small(size: int) -> None:
     assert message.fits_body(size) == (size + 16 <= 48 * 1024)
+
+
+def test_a_part_has_the_size_that_its_root_says() -> None:
+    """A quota is charged by what the root says, before there is a part."""
+    plain = make.pattern(MIB + 5)
+    first = content.seal_part(K, ALICE.key, 0, 2, plain[:MIB])
+    short = content.seal_part(K, ALICE.key, 1, 2, plain[MIB:-1])
+    parts = [
+        message.Part(cid=first.cid, size=len(first.block)),
+        message.Part(cid=short.cid, size=len(short.block) + 1),
+    ]
+    block = content.seal_root(K, ALICE.key, NOW, len(plain), parts, ALICE.keys.signing)
+    root = message.KIND.decode(block).verify()
+    assert content.open_part(root, K, 0, first.block) == plain[:MIB]
+    with pytest.raises(Unverified, match="another size"):
+        content.open_part(root, K, 1, short.block)
+
+
+def test_a_body_has_no_parts_beside_it() -> None:
+    """Nobody would look at their sizes."""
+    letter = message.KIND.decode(make.letter(ALICE)).verify()
+    both = replace(letter, parts=(message.Part(cid=cid.of_raw(b"x"), size=17),))
+    with pytest.raises(Malformed, match="not both"):
+        message.KIND.decode(message.KIND.sign(both, ALICE.keys.signing))

@@ -108,6 +108,16 @@ async def test_a_block_that_does_not_hash(autojump_clock: object) -> None:
         await refused_three_times(anna, eve, name)
 
 
+async def test_another_message_under_its_name(autojump_clock: object) -> None:
+    """Signed, of the same author, size and key: nothing but the hash tells them apart."""
+    async with world() as w:
+        anna, eve = await w.add("anna"), Puppet(w, "eve")
+        await eve.befriend(anna)
+        name, other = eve.letter(), eve.letter(b"Subject: hi\r\n\r\nhullo\r\n")
+        eve.blocks[name] = eve.blocks[other]
+        await refused_three_times(anna, eve, name)
+
+
 async def test_a_part_that_does_not_hash(autojump_clock: object) -> None:
     async with world() as w:
         anna, eve = await w.add("anna"), Puppet(w, "eve")

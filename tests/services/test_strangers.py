@@ -378,3 +378,20 @@ async def test_a_key_has_one_share_for_an_owner_wherever_it_calls_from(
             w.net.dns.hosts["127.0.1.1"] = (f"10.9.{number}.1",)  # another network each time
             assert await eve.notify(anna, item) == [HELD]
         assert anna.on.gate.checked - checked == limits.PAIR_BURST
+
+
+async def test_what_nobody_signed_takes_nothing_when_it_comes_again(
+    autojump_clock: object,
+) -> None:
+    """Nor is it decoded: one of its copies would use up the share of a whole network."""
+    async with world() as w:
+        anna, eve, mallory = await w.add("anna"), Puppet(w, "eve"), Puppet(w, "mallory", 2)
+        raw = notification.encode(eve.item(anna, eve.letter()))
+        lie = notification.encode_batch(
+            notification.sign_batch(eve.key, [raw], mallory.keys.signing)
+        )
+        for _ in range(limits.NETWORK_BURST + 10):
+            assert (await mallory.post(anna, "/v1/notifications", lie)).status == 422
+        assert anna.on.gate.checked == 1
+        await eve.notify(anna, raw)
+        assert (anna.on.gate.checked, ring(anna)) == (2, 1)
