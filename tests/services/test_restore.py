@@ -6,10 +6,11 @@ import trio
 from node import limits
 from node.encoding import cid as cids
 from node.errors import Refused
+from node.objects import answer as answers
 from node.objects.answer import ACCEPTED, Answer, PollAnswer
 from node.objects.notification import Notification, decode
 from node.ports import Request, Response
-from node.services import owners
+from node.services import awaken, meet, owners
 from node.services.mailbox import Mailbox
 from node.units import DAY
 from tests.fakes.audit import database
@@ -256,3 +257,30 @@ async def test_an_archive_signs_nothing_before_it_caught_up(autojump_clock: obje
         with pytest.raises(Refused, match="restored from a backup"):
             await added(anna, "cats", [letter(3)])
         assert row_of(anna, "cats").behind
+
+
+async def test_what_is_given_once_is_not_given_again(autojump_clock: object) -> None:
+    """Numbers that it may have given since; invites by which somebody may have come."""
+    async with world() as w:
+        anna, ben, eve = await w.add("anna"), await w.add("ben"), Puppet(w, "eve")
+        await w.friends(anna, ben)
+        await eve.befriend(ben)
+        blocked = ben.peer(eve.key)
+        assert blocked is not None
+        await ben.on.core.db.transact(lambda tx: meet.block(tx, blocked))
+        me, link = key_of(ben), await ben.invite()
+        await ben.flushed()
+        before = ben.on.core.db.read(lambda tx: (tx.accounts.get(me), tx.peers.get(me, eve.key)))
+        await w.off(ben)
+        await ben.restore(ben.disk, ben.files, ben.clock.now())
+        disk = database(ben.disk)
+        account, peer = disk.read(lambda tx: (tx.accounts.get(me), tx.peers.get(me, eve.key)))
+        assert before[0] is not None
+        assert account == before[0].but(
+            mails=before[0].mails + awaken.GAP, held=before[0].held + awaken.GAP
+        )
+        assert peer == before[1]  # what the blocked sent was not taken: nothing of it is lost
+        await w.back(ben)
+        late = Puppet(w, "late", 2)
+        response = await late.introduce(ben, link)
+        assert answers.decode(response.body).introduction is None
