@@ -395,3 +395,20 @@ async def test_what_nobody_signed_takes_nothing_when_it_comes_again(
         assert anna.on.gate.checked == 1
         await eve.notify(anna, raw)
         assert (anna.on.gate.checked, ring(anna)) == (2, 1)
+
+
+async def test_a_receipt_of_the_blocked_counts_and_wakes_nothing(autojump_clock: object) -> None:
+    async with world() as w:
+        anna, eve = await w.add("anna"), Puppet(w, "eve")
+        await eve.befriend(anna)
+        message = await anna.send([eve.key], b"hello")
+        await until(lambda: anna.state(message, eve.key) == "notified", 60)
+        row = anna.peer(eve.key)
+        assert row is not None
+        await anna.on.core.db.transact(lambda tx: meet.block(tx, row))
+        await trio.sleep(2 * 3600)
+        before = anna.peer(eve.key)
+        receipt = eve.receipt(key_of(anna), [message])
+        assert await eve.one(anna, "/v1/receipts", receipt) == ACCEPTED
+        assert anna.state(message, eve.key) == "confirmed"
+        assert anna.peer(eve.key) == before
