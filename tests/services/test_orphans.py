@@ -7,6 +7,7 @@ import pytest
 
 from node.encoding import cid as cids
 from node.errors import StoreFailed
+from node.machines.rows import Draft
 from node.services.submit import Terms
 from tests.fakes.world import until, world
 
@@ -57,3 +58,18 @@ async def test_large_mail_that_a_crash_cut_off_goes_at_the_next_start(
         assert not anna.on.sweeper.believes
         assert anna.on.core.db.read(lambda tx: list(tx.drafts.scan())) == []
         await until(lambda: not anna.files._blocks, 600)
+
+
+async def test_a_draft_whose_task_is_gone_goes_and_one_that_is_written_stays(
+    autojump_clock: object,
+) -> None:
+    """The disk failed its writer, and then its cleaning up."""
+    async with world() as w:
+        anna = await w.add("anna")
+        core, me = anna.on.core, anna.owner().owner
+        left, written = (Draft(owner=me, key=bytes([n]) * 32) for n in (1, 2))
+        core.drafting.add(written.key)
+        for draft in (left, written):
+            await core.db.transact(lambda tx, d=draft: tx.drafts.put(d))  # type: ignore[misc]
+        await anna.on.sweeper.once()
+        assert core.db.read(lambda tx: list(tx.drafts.scan())) == [written]
