@@ -44,10 +44,6 @@ def _signatures_unverified(_sound: Any) -> Any:
     return lambda public, message, signature: None
 
 
-def _deleted_is_forgotten(_sound: Any) -> Any:
-    return lambda mail: mail.state in ("new", "read")
-
-
 def _waiting_was_here(sound: Any) -> Any:
     def was_here(mail: Mail) -> bool:
         return mail.state == "waiting" or bool(sound(mail))
@@ -158,7 +154,6 @@ MORE: dict[str, Mutant] = {
     "a wrong clock's receipts are dated": Mutant(where=outbox, what="_dated", made=_dates_believed),
     "receipts unverified": Mutant(where=Kind, what="_verify", made=_receipts_unverified),
     "no signature verified": Mutant(where=keys, what="verify", made=_signatures_unverified),
-    "deleted is forgotten": Mutant(where=inbox, what="was_here", made=_deleted_is_forgotten),
     "waiting mail is confirmed": Mutant(where=inbox, what="was_here", made=_waiting_was_here),
     "a loss is said once": Mutant(where=peers, what="on_poll_refused", made=_lost_is_said_once),
     "a loss is not said": Mutant(where=awaken, what="_ask", made=lambda _: lambda *_: 0),

@@ -16,7 +16,7 @@ import trio
 
 from node import limits
 from node.errors import Absent
-from node.machines import outbox, retention, retry
+from node.machines import inbox, outbox, retention, retry
 from node.machines.rows import Delivery, Errand, Sent
 from node.services import arrive, ledger, serve
 from node.services.admit import Admission
@@ -165,6 +165,10 @@ def _seen_first(sound: Any) -> Any:
     return verify
 
 
+def _deleted_is_forgotten(_sound: Any) -> Any:
+    return lambda mail: mail.state in ("new", "read")
+
+
 MUTANTS: dict[str, Mutant] = {
     "receipt before store": Mutant(
         where=Collector, what="_finish", made=_receipt_before_store, seeds=(1,)
@@ -173,6 +177,9 @@ MUTANTS: dict[str, Mutant] = {
         where=retention, what="on_change", made=_free_on_first_receipt, seeds=(1,)
     ),
     "no dedupe": Mutant(where=arrive, what="mail_of", made=_no_dedupe, seeds=(1,)),
+    "deleted is forgotten": Mutant(
+        where=inbox, what="was_here", made=_deleted_is_forgotten, seeds=(1,)
+    ),
     "no sync": Mutant(where=Committed, what="transact", made=_no_sync, seeds=(1,)),
     "retry stops early": Mutant(where=retry, what="pause", made=_retry_stops, seeds=(1,)),
     "refused ends a delivery": Mutant(

@@ -109,7 +109,7 @@ class People:
     async def read(self) -> None:
         """Owners read, call for what waits, and delete."""
         while not self.run.over():
-            await trio.sleep(self.random.uniform(HOUR, 4 * DAY / len(self.run.people)))
+            await trio.sleep(self.random.uniform(HOUR / 4, 2 * DAY / len(self.run.people)))
             person = self._somebody()
             if person.machine.node is None:
                 continue
@@ -135,11 +135,18 @@ class People:
                 self.run.judge.opened(name, row.message, b"".join(content))
                 await mailbox.mark_read(row)
                 self.run.say(f"{name} reads", of=of)
+                if self.random.random() < 0.5:
+                    await self._delete(person, row, "read")
             elif row.state in ("read", "failed") and self.random.random() < 0.3:
-                await mailbox.delete(owner, [str(row.n)])
-                if row.state == "read":
-                    self.run.judge.deleted[name, row.message] = trio.current_time()
-                self.run.say(f"{name} deletes, {row.state},", of=of)
+                await self._delete(person, row, row.state)
+
+    async def _delete(self, person: Person, row: Mail, state: str) -> None:
+        """Who has no receipt yet tells of it again, and it must not come back."""
+        await Mailbox(person.machine.on.core).delete(person.owner, [str(row.n)])
+        if state == "read":
+            self.run.judge.deleted[person.name, row.message] = trio.current_time()
+        of = ((short(row.message), f"(number {row.n})"),)
+        self.run.say(f"{person.name} deletes, {state},", of=of)
 
     async def call_all(self, person: Person) -> None:
         """The owner calls for all that waits."""
