@@ -131,9 +131,9 @@ def _old_receipts_count(sound: Any) -> Any:
 
 
 def _any_ticket(sound: Any) -> Any:
-    def find(tx: Any, name: Any, ticket: Any, *, wrong: bool) -> Any:
+    def find(tx: Any, name: Any, ticket: Any, **rest: Any) -> Any:
         try:
-            return sound(tx, name, ticket, wrong=wrong)
+            return sound(tx, name, ticket, **rest)
         except Absent:
             block = tx.blocks.get(name)
             if ticket is None or block is None or block.author is None:
