@@ -183,7 +183,7 @@ MUTANTS: dict[str, Mutant] = {
     "no sync": Mutant(where=Committed, what="transact", made=_no_sync, seeds=(1,)),
     "retry stops early": Mutant(where=retry, what="pause", made=_retry_stops, seeds=(1,)),
     "refused ends a delivery": Mutant(
-        where=outbox, what="on_answer", made=_refusal_ends, seeds=(2,)
+        where=outbox, what="on_answer", made=_refusal_ends, seeds=(4,)
     ),
     "old receipt accepted after a restore": Mutant(
         where=outbox, what="on_lost", made=_old_receipts_count, seeds=(4,)
