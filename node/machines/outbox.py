@@ -154,9 +154,18 @@ def on_clock(row: Delivery, now: Instant) -> Delivery:
 
 
 def on_lost(
-    row: Delivery, memory: Instant, start: Instant, stamp: Instant, now: Instant
+    row: Delivery,
+    memory: Instant,
+    start: Instant,
+    stamp: Instant,
+    now: Instant,
+    *,
+    kept: bool = True,
 ) -> Delivery:
     """The addressee was restored and remembers nothing from `memory` to `start`.
+
+    Where the bytes are gone (withdrawn or expired before the receipt came), it is again what it
+    was without that receipt: nobody has the message now.
 
     A receipt whose clock was wrong may lie anywhere, so its mail waits again too: one answer more.
     Its blocks are kept for the grace, so it waits again for at least so long, even where
@@ -167,6 +176,7 @@ def on_lost(
         memory, start: the poll's `lost`.
         stamp: the owner's next distinct instant.
         now: our clock.
+        kept: whether its blocks are here.
     """
     if row.state != "confirmed" or row.receipted is None or row.first_receipt is None:
         return row
@@ -175,18 +185,18 @@ def on_lost(
     if now >= grace or not inside:
         return row
     made: Delivery = row.but(
-        state="notified",
-        stamp=stamp,
-        next_at=now,
-        step=0,
         confirmed_at=None,
         receipted=None,
         # A start in the future would void receipts to come, and the message for ever open.
         void_before=max(row.void_before, min(start, Instant(now + limits.CLOCK_SKEW))),
-        keep_until=max(row.keep_until, grace),
         ended_as=None,
     )
-    return made
+    if not kept:
+        return _to(made, row.ended_as, None) if row.ended_as else row
+    again: Delivery = made.but(
+        state="notified", stamp=stamp, next_at=now, step=0, keep_until=max(row.keep_until, grace)
+    )
+    return again
 
 
 def on_heir(row: Delivery, to: Key, ticket: bytes, stamp: Instant, now: Instant) -> Delivery:

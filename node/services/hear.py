@@ -252,15 +252,16 @@ def reopen(
     keys = (to, *succession.forebears(tx, owner, to))
     for before in [row for key in keys for row in _forgotten(tx, owner, key, lost)]:
         sent = tx.sent.get(owner, before.message)
-        if sent is None or sent.charge not in ("waiting", "grace"):
+        if sent is None:
             continue
         account = ledger.account(tx, owner)
         stamp = ledger.next_stamp(account, now)
-        opened = outbox.on_lost(before, memory, start, stamp, now)
+        kept = sent.charge in ("waiting", "grace")
+        opened = outbox.on_lost(before, memory, start, stamp, now, kept=kept)
         if opened != before:
             tx.accounts.put(account.but(stamp=stamp))
             ledger.change(tx, before, opened, now, keep_sent=keep_sent)
-            if opened.to != to:  # it went to the key that came before
+            if opened.to != to and outbox.is_open(opened):  # it went to the key that came before
                 succession.readdress(tx, [opened], to, now, keep_sent=keep_sent)
     ledger.owe(tx, owner, to, now, now)
 

@@ -337,6 +337,17 @@ def test_lost_mail_waits_though_keep_until_has_passed() -> None:
     assert long.keep_until == at(KEEP)
 
 
+@pytest.mark.parametrize("ended", ["retracted", "expired"])
+def test_what_was_over_and_is_gone_is_over_again(ended: str) -> None:
+    confirmed = outbox.on_receipt(row(ended), at(0), at(1))
+    assert (confirmed.state, confirmed.ended_as) == ("confirmed", ended)
+    found = outbox.on_lost(confirmed, at(-1), at(1), at(9), at(DAY), kept=False)
+    assert (found.state, found.confirmed_at, found.next_at) == (ended, None, None)
+    assert outbox.on_receipt(found, at(0), at(DAY)) == found  # of the life before
+    plain = row("confirmed")
+    assert outbox.on_lost(plain, at(-1), at(1), at(9), at(DAY), kept=False) == plain
+
+
 def test_lost_a_second_time() -> None:
     once = outbox.on_lost(row("confirmed"), at(-1), at(100), at(9), at(DAY))
     back = outbox.on_receipt(once, at(200), at(DAY))
