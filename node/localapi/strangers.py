@@ -34,18 +34,27 @@ class StrangerCalls:
         self._core, self._node = node.core, node
         self._who, self._mailbox = node.strangers, Mailbox(node.core)
         self.table: dict[str, Handler] = {
-            "GET held": self._held,
-            "POST allow": self._allow,
-            "POST deny": self._deny,
-            "GET explain": self._explain,
+            "GET held": self._looked(self._held),
+            "POST allow": self._looked(self._allow),
+            "POST deny": self._looked(self._deny),
+            "GET explain": self._looked(self._explain),
             "POST try": self._try,
-            "GET report": self._report,
+            "GET report": self._looked(self._report),
             "GET barred": self._barred,
             "POST bar": self._bar,
             "GET storm": self._storm,
             "GET strangers": self._numbers,
             "POST storm": self._set_storm,
         }
+
+    def _looked(self, handler: Handler) -> Handler:
+        """Who was told `held` a moment ago is found by the owner, too."""
+
+        async def answer(call: Call) -> Any:
+            self._who.look()
+            return await handler(call)
+
+        return answer
 
     # --- what is held -----------------------------------------------------------------------
 

@@ -122,6 +122,15 @@ class Strangers:
             StoreFailed: the disk failed.
         """
         if any(each.owner == owner and each.sender == sender for each in self.doorstep):
+            self.look()
+
+    def look(self) -> None:
+        """Whoever stands on the doorstep is looked at now.
+
+        Raises:
+            StoreFailed: the disk failed.
+        """
+        if self.doorstep:
             self._core.db.apply(lambda tx: self._settle(tx, len(self.doorstep)))
 
     def _settle(self, tx: Tables, most: int) -> None:
