@@ -122,8 +122,8 @@ def _refusal_ends(sound: Any) -> Any:
 
 
 def _old_receipts_count(sound: Any) -> Any:
-    def on_lost(row: Delivery, *rest: Any) -> Delivery:
-        made: Delivery = sound(row, *rest)
+    def on_lost(row: Delivery, *rest: Any, **more: Any) -> Delivery:
+        made: Delivery = sound(row, *rest, **more)
         made = made.but(void_before=row.void_before)
         return made
 
@@ -186,7 +186,7 @@ MUTANTS: dict[str, Mutant] = {
         where=outbox, what="on_answer", made=_refusal_ends, seeds=(4,)
     ),
     "old receipt accepted after a restore": Mutant(
-        where=outbox, what="on_lost", made=_old_receipts_count, seeds=(4,)
+        where=outbox, what="on_lost", made=_old_receipts_count, seeds=(2,)
     ),
     "ticket not checked": Mutant(where=serve, what="_find", made=_any_ticket, seeds=(1,)),
     "quota counted twice": Mutant(where=retention, what="moved", made=_counted_twice, seeds=(1,)),
