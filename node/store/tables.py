@@ -282,7 +282,8 @@ class StoredTables:
     """`ports.Tables` inside one transaction.
 
     A table is made when it is first asked for: a transaction uses three of them, and there are
-    thousands of transactions a second.
+    thousands of transactions a second. The names stand here again: type checkers take those of
+    a protocol, inherited, for abstract.
     """
 
     owners: Table[rows.Owner]

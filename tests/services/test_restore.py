@@ -89,6 +89,24 @@ async def test_receipts_from_before_the_restore_are_void(autojump_clock: object)
         assert anna.state(message, eve.key) == "confirmed"
 
 
+async def test_what_was_withdrawn_and_lost_is_withdrawn(autojump_clock: object) -> None:
+    async with world() as w:
+        anna, eve = await w.add("anna", sent="drop"), Puppet(w, "eve")
+        await eve.befriend(anna)
+        message = await anna.send([eve.key], b"hello")
+        await until(lambda: anna.state(message, eve.key) == "notified", 60)
+        await Mailbox(anna.on.core).retract(anna.owner(), cids.show(message))
+        receipt = eve.receipt(key_of(anna), [message])  # it crossed the retraction
+        await eve.one(anna, "/v1/receipts", receipt)
+        assert anna.state(message, eve.key) == "confirmed"
+        await trio.sleep(3600)
+        told = await eve.poll(anna, lost=(0, eve.now()))
+        assert isinstance(told, PollAnswer)
+        assert told.batches == ()  # its bytes are gone
+        await eve.one(anna, "/v1/receipts", receipt)
+        assert anna.state(message, eve.key) == "retracted"
+
+
 async def test_what_was_lost_is_said_until_it_was_heard(autojump_clock: object) -> None:
     """A poll refused for its clock is no answer: the next one says it again."""
     async with world() as w:
