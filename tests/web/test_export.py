@@ -1,15 +1,12 @@
 """An archive as files: the same pages, whole, behind real nginx, for people, readers and nodes."""
 
-import http.server
 import os
 import re
 import tempfile
-import threading
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from functools import partial
 from pathlib import Path
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
@@ -20,7 +17,7 @@ from playwright.sync_api import Browser
 from tests import browser as browsers
 from tests.e2e.homes import Home, ended, free_port
 from tests.e2e.test_archives import Web, mbox
-from tests.e2e.test_archives_cached import nginx_of, snippet
+from tests.e2e.test_archives_cached import nginx_of, served, snippet
 from tests.e2e.test_invite_page import opened
 from tests.web.test_pages import HOSTILE, MAIL, get, letter
 
@@ -78,20 +75,8 @@ def nginx(folder: Path) -> Iterator[str]:
 @contextmanager
 def simplest(folder: Path) -> Iterator[str]:
     """The least that serves files."""
-    handler = partial(_Quiet, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}/"
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-class _Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:
-        pass
+    with served(folder) as listen:
+        yield f"http://{listen}/"
 
 
 SERVERS = pytest.mark.parametrize("server", [nginx, simplest])
