@@ -134,7 +134,8 @@ class PeerFace:
             return None
 
         def again() -> bool:
-            held = holds()
+            # A log of requests names who asked, and these are not looked at so closely.
+            held = holds() and not log.isEnabledFor(logging.DEBUG)
             if held:
                 self._note(scope, name, route, answer.status)
             return held

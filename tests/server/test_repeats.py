@@ -1,5 +1,6 @@
 """Requests that came before: told again without being parsed, and only while the answer holds."""
 
+import logging
 import random
 from collections import Counter
 from contextlib import suppress
@@ -183,3 +184,23 @@ async def test_what_is_repeated_is_counted() -> None:
         answers = await rest(stream)
     assert (answers.count(b" 304 "), answers.count(b"whole")) == (4, 4)
     assert traffic.answers["GET", "/archives/…", 304] == 4
+
+
+async def test_a_log_of_requests_names_who_asked(caplog: pytest.LogCaptureFixture) -> None:
+    class Archive:
+        async def answer(self, request: Request, source: str) -> Response:
+            return Response(status=304, body=b"", holds=lambda: True)
+
+    line = TAGGED.replace(b"/a", b"/archives/a/checkpoint")
+    async with running(PeerFace(Archive())) as port:
+        for level, address in ((logging.INFO, 1), (logging.DEBUG, 2), (logging.DEBUG, 3)):
+            caplog.set_level(level)
+            sock = trio.socket.socket()
+            await sock.bind((f"127.0.0.{address}", 0))
+            await sock.connect(("127.0.0.1", port))
+            async with trio.SocketStream(sock) as stream:
+                await stream.send_all(line)
+                await stream.send_eof()
+                assert b" 304 " in await rest(stream)
+    told = [each.__dict__["facts"]["source"] for each in caplog.records if each.msg == "request"]
+    assert told == ["127.0.0.2", "127.0.0.3"]
