@@ -164,6 +164,7 @@ class Core:
         history: what happened to single messages, for `willcall log`.
         tally: what happened how often, for who watches the node.
         probes: calls that contacts were asked to make.
+        latest: the latest time that anything went by since the sweeper looked.
         note, warn: called with a line for the operator; a warning is for somebody to mend.
     """
 
@@ -190,6 +191,7 @@ class Core:
     probes: Probes = field(default_factory=Probes)
     room: Callable[[], int] = endless
     threads: Threads = field(default_factory=Inline)
+    latest: Instant = Instant(0)
     note: Note = silent
     warn: Note = silent
 
@@ -219,7 +221,9 @@ class Core:
 
     def now(self) -> Instant:
         """The wall clock, to be read once for each fact."""
-        return self.clock.now()
+        now = self.clock.now()
+        self.latest = max(self.latest, now)
+        return now
 
     def jitter(self) -> float:
         """A number in [-1, 1)."""

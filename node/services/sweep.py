@@ -64,8 +64,10 @@ class Sweeper:
     def _look(self, now: Instant) -> None:
         self._guard = clock.on_look(self._guard, now, self._core.clock.steady())
         node = self._core.db.read(lambda tx: tx.node())
-        if now < node.seen_clock - limits.CLOCK_STEP:
+        # It may have been ahead between two looks: whatever was put off then went by `latest`.
+        if now < max(node.seen_clock, self._core.latest) - limits.CLOCK_STEP:
             self._core.db.apply(lambda tx: rewind(tx, now))
+            self._core.latest = now
             self._core.outgoing.ring()
             self._core.incoming.ring()
         believed = now if clock.believed(self._guard) else node.last_clock

@@ -31,21 +31,26 @@ def started(home: Path, notes: Path, load: Load) -> ForkServerProcess:
 
 def killed(home: Path, notes: Path, chance: random.Random) -> None:
     """One life that ends somewhere: while it opens its store, or in the midst of work."""
+    before = _said(notes)  # a life may say it before its start returns
     node = started(home, notes, Load(seed=chance.randrange(1 << 30)))
     early = chance.random() < 0.1 and home.exists()
     if not early:
-        _ready(notes, node)
+        _ready(notes, node, before)
     time.sleep(chance.random() * 0.15)
     assert node.is_alive(), "the node ended by itself"
     node.kill()
     node.join(10)
 
 
-def _ready(notes: Path, node: ForkServerProcess) -> None:
-    """Waits until this life has said something, as one did before it."""
-    before = notes.read_bytes().count(b"ready") if notes.exists() else 0
+def _said(notes: Path) -> int:
+    """How many lives were ready."""
+    return notes.read_bytes().count(b"ready") if notes.exists() else 0
+
+
+def _ready(notes: Path, node: ForkServerProcess, before: int) -> None:
+    """Waits until this life is ready, after so many before it."""
     end = time.monotonic() + 30
-    while (notes.read_bytes().count(b"ready") if notes.exists() else 0) == before:
+    while _said(notes) == before:
         assert node.is_alive()
         assert time.monotonic() < end, "the node did not start"
         time.sleep(0.002)

@@ -104,6 +104,23 @@ async def test_a_clock_that_was_wrong_before_a_restart_puts_nothing_off(
         await until(lambda: anna.state(message, eve.key) == "notified", 2 * 86_400)
 
 
+async def test_a_clock_that_was_wrong_between_two_sweeps_puts_nothing_off(
+    autojump_clock: object,
+) -> None:
+    """No sweep saw it, but what failed meanwhile was put off by it."""
+    async with world() as w:
+        anna, eve = await w.add("anna", sweeps=3600.0), Puppet(w, "eve")
+        await eve.befriend(anna)
+        await trio.sleep(60)
+        del w.net.machines[eve.origin]
+        message = await anna.send([eve.key], b"hello")
+        anna.clock.step(YEAR)
+        await trio.sleep(60)
+        anna.clock.step(-YEAR)
+        w.net.machines[eve.origin] = eve  # type: ignore[assignment]
+        await until(lambda: anna.state(message, eve.key) == "notified", 2 * 86_400)
+
+
 async def test_waiting_mail_expires_at_the_recipient(autojump_clock: object) -> None:
     async with world() as w:
         anna, ben = await w.add("anna"), await w.add("ben", ask_over="1KiB")
