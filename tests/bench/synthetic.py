@@ -34,8 +34,10 @@ async def _grow(publisher: Path, follower: Path, size: int) -> None:
     async with AsyncExitStack() as stack:
         theirs, _ = await stack.enter_async_context(daemon.opened(daemon.Home(publisher)))
         ours, _ = await stack.enter_async_context(daemon.opened(daemon.Home(follower)))
-        for blocks in _entries(theirs.read(lambda tx: _of(tx)[1].size), size):
-            log = await theirs.transact(lambda tx, blocks=blocks: append_to(tx, *_of(tx), blocks))  # type: ignore[misc]
+        for found in _entries(theirs.read(lambda tx: _of(tx)[1].size), size):
+            said = [(each, bytes(24)) for each in found]
+            log = await theirs.transact(lambda tx, said=said: append_to(tx, *_of(tx), said))  # type: ignore[misc]
+            blocks = [entry.encode(each) for each in found]
             await ours.transact(lambda tx, log=log, blocks=blocks: _follow(tx, log, blocks))  # type: ignore[misc]
 
 
@@ -53,16 +55,14 @@ def _follow(tx: Tables, theirs: Log, blocks: list[bytes]) -> None:
     tx.logs.put(log.but(size=edge.size, peaks=edge.peaks, note=theirs.note, applied=edge.size))
 
 
-def _entries(start: int, stop: int) -> Iterator[list[bytes]]:
+def _entries(start: int, stop: int) -> Iterator[list[Entry]]:
     for first in range(start, stop, STEP):
         numbers = range(first, min(stop, first + STEP))
         yield [
-            entry.encode(
-                Entry(
-                    message=Cid(OBJECT_PREFIX + sha256(b"%d" % number).digest()),
-                    size=number % 30_000,
-                    date=Instant(1_600_000_000_000 + number * 1000),
-                )
+            Entry(
+                message=Cid(OBJECT_PREFIX + sha256(b"%d" % number).digest()),
+                size=number % 30_000,
+                date=Instant(1_600_000_000_000 + number * 1000),
             )
             for number in numbers
         ]
