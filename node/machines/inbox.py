@@ -104,7 +104,7 @@ def verdict(
         return Known()
     if withdrawn is not None:
         return Taken()
-    if mail is not None and mail.missed:
+    if mail is not None and was_declined(mail):
         return Declined()
     if pickup is not None and pickup.failures >= limits.UNREADABLE_AFTER:
         return Unreadable()
@@ -120,6 +120,14 @@ def verdict(
 def was_here(mail: Mail) -> bool:
     """Whether the message was in our store once: only then a receipt is true."""
     return mail.state in ("new", "read") or (mail.state == "deleted" and not mail.missed)
+
+
+def was_declined(mail: Mail) -> bool:
+    """Whether its owner deleted it while it waited.
+
+    One that had failed was not to be had: when it is offered again it starts afresh.
+    """
+    return mail.missed and mail.keep_until is not None
 
 
 def needed(size: int) -> int:

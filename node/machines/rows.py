@@ -312,7 +312,7 @@ class Mail(Row, frozen=True, kw_only=True, omit_defaults=True):
         n: the number people use; given at arrival, never reused.
         state: new, read, waiting, failed, or deleted (kept so that it is shown once).
         key: K, which opens it; stored: bytes charged; parts: blocks beside the root.
-        keep_until: until when it waits at its sender (waiting only).
+        keep_until: until when it waits at its sender (waiting, and deleted while it waited).
         missed: it was deleted and had never been here: no receipt will say that it was.
         scanned, subject, date: what the scan found, once somebody looked.
         heard: when its notification came.

@@ -40,6 +40,13 @@ def numbered(tx: Tables, row: Pickup, now: Instant) -> Mail:
     )
 
 
+def forget(tx: Tables, mail: Mail) -> None:
+    """Mail that failed and was deleted is offered again: under a new number, none is used twice."""
+    tx.mails.delete(mail)
+    account = ledger.account(tx, mail.owner)
+    tx.accounts.put(account.but(inboxed=account.inboxed - 1))
+
+
 def wait(tx: Tables, row: Pickup, now: Instant) -> None:
     """There is no room: the mail waits at its sender, and the inbox shows it."""
     mail = mail_of(tx, row.owner, row.message, row.sender)

@@ -77,7 +77,8 @@ WAITING = make.pickup_row(state="waiting", reason="waiting")
 BROKEN = make.pickup_row(failures=3)
 LARGE = {"size": limits.ASK_OVER + 1}
 FULL = Account(owner=BOB.key, limit=77 + inbox.needed(23), inbox=77)
-MISSED = make.mail_row(state="deleted", missed=True)
+MISSED = make.mail_row(state="deleted", missed=True, keep_until=NOW)
+FAILED_AND_DELETED = make.mail_row(state="deleted", missed=True)
 
 
 @pytest.mark.parametrize(
@@ -94,6 +95,9 @@ MISSED = make.mail_row(state="deleted", missed=True)
         ({}, None, GONE, None, ROOM, Taken()),
         ({}, SHOWN_WAITING, GONE, WAITING, ROOM, Taken()),
         ({}, FAILED, None, None, ROOM, Accept()),
+        ({}, FAILED_AND_DELETED, None, None, ROOM, Accept()),
+        ({}, FAILED_AND_DELETED, GONE, None, ROOM, Taken()),
+        (LARGE, FAILED_AND_DELETED, None, None, ROOM, Wait(reason="waiting")),
         ({}, None, None, BROKEN, ROOM, Unreadable()),
         ({}, None, None, make.pickup_row(failures=2), ROOM, Accept()),
         ({"size": limits.ASK_OVER}, None, None, None, ROOM, Accept()),

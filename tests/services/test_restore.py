@@ -162,6 +162,33 @@ async def test_what_was_confirmed_by_a_wrong_clock_comes_again(
         await until(lambda: anna.state(large, to) == "confirmed", 60)
 
 
+async def test_what_failed_and_was_deleted_comes_again(autojump_clock: object) -> None:
+    """Its author was away until after its end: it was not to be had, and is within the grace."""
+    async with world() as w:
+        anna, ben = await w.add("anna"), await w.add("ben", ask_over="300KiB")
+        await w.friends(anna, ben)
+        to = key_of(ben)
+        large = await anna.send([to], b"called for " * 100_000, keep=2 * DAY)
+        await until(lambda: [state for *_, state in ben.inbox()] == ["waiting"], 60)
+        await ben.flushed()
+        backup = ben.disk.copy(), ben.files.copy(), ben.now()
+        await _call(ben)
+        await until(lambda: anna.state(large, to) == "confirmed", 600)
+        await w.off(anna)
+        await w.off(ben)
+        await ben.restore(*backup)
+        await w.back(ben)
+        await until(lambda: ben.inbox() == [(1, bytes(large), "failed")], 3 * 86_400)
+        await Mailbox(ben.on.core).delete(ben.owner(), ["1"])
+        await w.back(anna)
+        await until(lambda: [state for *_, state in ben.inbox()] == ["waiting"], 86_400)
+        await _call(ben)
+        await until(lambda: anna.state(large, to) == "confirmed", 600)
+        (mail,) = ben.inbox()
+        assert mail == (awaken.GAP + 2, bytes(large), "new")
+        assert await ben.complaints() == []
+
+
 async def test_an_author_restored_after_its_recipient_is_told_again(
     autojump_clock: object,
 ) -> None:
