@@ -9,9 +9,11 @@ Spec: design section 5.
 
 import logging
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+
+import trio
 
 from node import limits
 from node.asgi import (
@@ -95,7 +97,8 @@ class PeerFace:
         app: the node as its peers see it.
         proxies: networks whose word on the client's address is believed.
         traffic: where answers are counted.
-        first: whether whoever calls from an address is answered before others.
+        first: whether whoever calls from an address waits for no stranger.
+        calm: returns when a stranger's request may begin.
     """
 
     def __init__(
@@ -104,9 +107,10 @@ class PeerFace:
         proxies: Iterable[Network] = (),
         traffic: Traffic | None = None,
         first: Callable[[str], bool] = lambda source: False,
+        calm: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint,
     ) -> None:
         self._app = app
-        self._first, self._turns = first, Turns()
+        self._first, self._turns = first, Turns(calm)
         self._proxies = proxies
         self._traffic = traffic or Traffic()
         self._outgoing = Outgoing()

@@ -4,12 +4,14 @@ A round runs every task that can run. If a flood's requests were all answered in
 step of the node's own work (picking up a contact's mail takes some forty) would wait for all of
 them. So one request begins at a time, and before a stranger's the loop goes round a few times for
 all that the node does by itself, for its owners and for its contacts. Where nothing of that can
-run a round takes microseconds, so nobody waits for nothing. Whoever goes first waits for no
-stranger; the others come in the order in which they asked.
+run a round takes microseconds, so nobody waits for nothing. Whoever goes first has a lane of its
+own, where nobody waits for a stranger; in each lane requests begin in the order in which they came.
 
-    asks ── nobody has the baton ──▶ takes it, begins some rounds later ─▶ hands it on
-       └─── somebody has it ───────▶ waits ── it is handed over ─────────▶ the same
+    asks ── nobody has the baton ──▶ takes it ── calm? ── begins some rounds later ─▶ hands it on
+       └─── somebody has it ───────▶ waits ── it is handed over ──────────────────▶ the same
 """
+
+from collections.abc import Awaitable, Callable
 
 import trio
 
@@ -18,36 +20,24 @@ APART = 4
 
 
 class Turns:
-    """The order in which requests begin."""
+    """The order in which requests begin.
 
-    def __init__(self) -> None:
-        self._free = True
-        self._first, self._rest = trio.lowlevel.ParkingLot(), trio.lowlevel.ParkingLot()
+    Args:
+        calm: returns when a stranger's request may begin.
+    """
 
-    def __len__(self) -> int:
-        """How many wait."""
-        return len(self._first) + len(self._rest)
+    def __init__(self, calm: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint) -> None:
+        self._first, self._rest = trio.StrictFIFOLock(), trio.StrictFIFOLock()
+        self._calm = calm
 
     async def take(self, *, first: bool) -> None:
         """Returns when the request may begin.
 
         Args:
-            first: whether it goes before all who wait without this word.
+            first: whether it waits for no stranger.
         """
-        if self._free:
-            self._free = False
-        else:
-            await (self._first if first else self._rest).park()
-        try:
+        async with self._first if first else self._rest:
+            if not first:
+                await self._calm()
             for _ in range(1 if first else APART):
                 await trio.lowlevel.checkpoint()
-        finally:
-            self._hand_on()
-
-    def _hand_on(self) -> None:
-        """The next one begins in the next round."""
-        lot = self._first or self._rest
-        if lot:
-            lot.unpark()
-        else:
-            self._free = True

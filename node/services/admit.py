@@ -73,6 +73,7 @@ class Admission:
         self._verify(signed)
         if not desk.only_strangers:
             self._gate.friends.note(source)
+            self._core.calm.stir()
         for item in desk.visitors():
             self._gate.passed(item.sender, item.to)
         made = self._told(await self._admit(desk))

@@ -19,6 +19,7 @@ from node.errors import Absent, Damaged, DiskFull, WillcallError
 from node.machines.rows import Owner, Peer
 from node.objects.record import Endpoint
 from node.ports import Clock, Database, Exchange, Files, Note, Randomness, Tables, Threads
+from node.services.calm import Calm
 from node.services.history import History
 from node.units import Instant, Key, Millis
 
@@ -152,6 +153,7 @@ class Core:
         endpoints: where others reach this node, for its owners' records.
         outgoing, incoming: rung when something is owed to a peer, or wanted from one.
         arrivals: rung when mail has arrived.
+        calm: whether something of a contact's is under way, and strangers stand back.
         polls: rung when an archive may be due.
         keeping: files that a task needs though no row does yet; files_lock: held to change it
             or to remove a file, so that the two can't cross.
@@ -179,6 +181,7 @@ class Core:
     incoming: Bell = field(default_factory=Bell)
     arrivals: Bell = field(default_factory=Bell)
     polls: Bell = field(default_factory=Bell)
+    calm: Calm = field(default_factory=Calm)
     keeping: Counter[bytes] = field(default_factory=Counter)
     files_held: Millis = Millis(0)
     missing: Bell = field(default_factory=Bell)

@@ -130,6 +130,7 @@ class Collector:
         try:
             at = await self._greeted(at, due)
             roots = await self._roots(at, due)
+            self._core.calm.stir()
             while rest:
                 row = rest.pop(0)
                 await self._try(at, row, roots.get(row.message), got)

@@ -17,6 +17,8 @@ from pathlib import Path
 from cli.local import Local
 
 BODY = b"Subject: hello\r\n\r\nhello\r\n"
+PAUSE = 0.03
+"""Seconds between two letters: twenty a second are much for a contact, and leave the bots room."""
 
 
 def worked(pid: str) -> float:
@@ -29,7 +31,9 @@ def took(local: Local, did: str, pid: str) -> tuple[float, float]:
     began, before = time.perf_counter(), worked(pid)
     made = local.upload("send", {"to": [did]}, BODY, len(BODY))
     local.post("wait", messages=[made["message"]], seconds=60)
-    return time.perf_counter() - began, worked(pid) - before
+    seconds = time.perf_counter() - began, worked(pid) - before
+    time.sleep(PAUSE)
+    return seconds
 
 
 def asked() -> bool:

@@ -28,7 +28,6 @@ async def test_one_begins_in_a_round_of_the_loop() -> None:
     assert len(begun) == 50
     # The counter itself runs before or after a request in one round: so each number twice at most.
     assert all(begun[i + 2] > begun[i] for i in range(48))
-    assert len(turns) == 0
 
 
 async def test_who_goes_first_waits_for_no_stranger() -> None:
@@ -44,6 +43,24 @@ async def test_who_goes_first_waits_for_no_stranger() -> None:
             nursery.start_soon(ask, who)
     assert len(order) == 41
     assert order.index("contact") <= 1
+
+
+async def test_strangers_wait_for_calm_and_who_goes_first_does_not() -> None:
+    calm, order = trio.Event(), []
+    turns = Turns(calm.wait)
+
+    async def ask(who: str) -> None:
+        await turns.take(first=who == "contact")
+        order.append(who)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask, "stranger")
+        await wait_all_tasks_blocked()
+        nursery.start_soon(ask, "contact")
+        await wait_all_tasks_blocked()
+        assert order == ["contact"]
+        calm.set()
+    assert order == ["contact", "stranger"]
 
 
 async def test_whoever_gives_up_hands_on() -> None:
