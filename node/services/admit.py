@@ -287,9 +287,7 @@ class _Desk:
             key = sealed.unbox(item.key, secrets_of(owner))
         except Unverified:
             return refused("stale-record", record=owners.record_of(owner))
-        if mail is not None and mail.missed:
-            arrive.forget(self._tx, mail)
-            mail = None
+        mail = arrive.goes_on(self._tx, mail)
         row = inbox.pickup_of(item, known, outcome, self._now, key)
         if isinstance(outcome, Wait) and row.state == "waiting":
             row = row.but(n=arrive.show_waiting(self._tx, row, mail, self._now))

@@ -40,11 +40,17 @@ def numbered(tx: Tables, row: Pickup, now: Instant) -> Mail:
     )
 
 
-def forget(tx: Tables, mail: Mail) -> None:
-    """Mail that failed and was deleted is offered again: under a new number, none is used twice."""
+def goes_on(tx: Tables, mail: Mail | None) -> Mail | None:
+    """The row of mail that never came and is to come now; None: it gets one when it is here.
+
+    What was deleted is forgotten: it comes under a new number, none is used twice.
+    """
+    if mail is None or not mail.missed:
+        return mail
     tx.mails.delete(mail)
     account = ledger.account(tx, mail.owner)
     tx.accounts.put(account.but(inboxed=account.inboxed - 1))
+    return None
 
 
 def wait(tx: Tables, row: Pickup, now: Instant) -> None:

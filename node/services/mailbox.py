@@ -408,12 +408,14 @@ def _take(tx: Tables, slot: Held, now: Instant) -> None:
     assert slot.proof is not None
     item = notification.decode(notification.decode_evidence(slot.proof).verify().item)
     known = tx.pickups.get(item.to, item.sender, item.message)
-    row = inbox.pickup_of(item, known, inbox.Accept(), now)
     peer = tx.peers.get(item.to, item.sender)
     if peer is None:
         peer = Peer(owner=item.to, did=item.sender, origin=item.origin)
-    if arrive.mail_of(tx, item.to, item.message, item.sender) is None:
-        tx.pickups.put(row)
+    mail = arrive.mail_of(tx, item.to, item.message, item.sender)
+    if mail is None or not inbox.was_here(mail):
+        mail = arrive.goes_on(tx, mail)
+        row = inbox.pickup_of(item, known, inbox.Accept(), now)
+        tx.pickups.put(row if mail is None else row.but(n=mail.n))
     tx.promises.put(
         Promise(
             owner=slot.owner,

@@ -87,6 +87,27 @@ async def test_one_message_of_a_stranger_is_allowed(autojump_clock: object) -> N
         assert ring(anna) == 1
 
 
+async def test_what_was_deleted_before_it_came_is_allowed_all_the_same(
+    autojump_clock: object,
+) -> None:
+    """Its owner asks for this very message now, whatever became of it before."""
+    async with world() as w:
+        anna, eve = await w.add("anna", ask_over="1KiB"), Puppet(w, "eve")
+        await eve.befriend(anna)
+        message = eve.letter(b"long " * 500)
+        await eve.notify(anna, eve.item(anna, message, 2_500))
+        assert [state for *_, state in anna.inbox()] == ["waiting"]
+        mailbox = Mailbox(anna.on.core)
+        await mailbox.delete(anna.owner(), ["1"])
+        row = anna.peer(eve.key)
+        assert row is not None
+        await anna.on.core.db.transact(lambda tx: tx.peers.delete(row))
+        assert await eve.notify(anna, eve.item(anna, message, 2_500)) == [HELD]
+        await mailbox.allow_message(anna.owner(), cid.show(message))
+        await until(lambda: anna.inbox() == [(2, bytes(message), "new")], 600)
+        await until(lambda: eve.told("/v1/receipts") == 1, 60)
+
+
 async def test_a_contact_of_a_backup_is_known_again(autojump_clock: object) -> None:
     """Its capability verifies though its row is gone."""
     async with world() as w:
