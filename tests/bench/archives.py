@@ -12,6 +12,7 @@ import contextlib
 import http.client
 import os
 import random
+import shutil
 import socket
 import sys
 import tempfile
@@ -95,9 +96,13 @@ def publishing(folder: Path, count: int) -> None:
             "smart": gits.cloned(site, folder, smart=True),
             "dumb, one pack": gits.cloned(site, folder, smart=False),
         }
+        if shutil.which("public-inbox-httpd"):
+            with gits.public_inbox(folder, letters(count)) as repo:
+                clones["public-inbox"] = gits.clone(repo, folder), 0.0
         for name, (seconds, spent) in clones.items():
             row(f"git clone over HTTP, {name}", f"{count / seconds:,.0f} /s", "")
-            row("  processor time a message, both sides", _each(spent, count), "")
+            if spent:
+                row("  processor time a message, both sides", _each(spent, count), "")
         pulled = articles(count)
         ben.command("archive", "follow", url)
         before, ours = anna.cpu(), ben.cpu()

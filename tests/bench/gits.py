@@ -1,8 +1,9 @@
 """What git takes for the same archive over HTTP, as archives are published with it today.
 
 Smart is what hosts of archives run (`git http-backend`, here under a plain CGI); dumb are plain
-files of one pack: the server only sends it. The clone checks every object's hash, and no signature:
-there is none.
+files of one pack: the server only sends it. public-inbox (Debian: public-inbox), where it is here,
+is what lists are published with. The clone checks every object's hash, and no signature: there is
+none.
 """
 
 import contextlib
@@ -10,19 +11,28 @@ import functools
 import http.server
 import os
 import shutil
+import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from cli.trial import free_ports
 from tests.bench.homes import timed
 
 
 def packed(folder: Path, found: Iterator[bytes]) -> Path:
     """A repository of one commit a message, packed; the folder it lies in is to be served."""
     site = folder / "site"
-    repo = site / "list.git"
-    subprocess.run(["git", "init", "-q", "--bare", "-b", "master", str(repo)], check=True)
+    fill(site / "list.git", found)
+    return site
+
+
+def fill(repo: Path, found: Iterator[bytes]) -> None:
+    """One commit a message, packed."""
+    if not repo.exists():
+        subprocess.run(["git", "init", "-q", "--bare", "-b", "master", str(repo)], check=True)
     feed = subprocess.Popen(
         ["git", "-C", str(repo), "fast-import", "--quiet", "--done"], stdin=subprocess.PIPE
     )
@@ -38,7 +48,48 @@ def packed(folder: Path, found: Iterator[bytes]) -> Path:
     assert feed.wait() == 0
     subprocess.run(["git", "-C", str(repo), "repack", "-adq"], check=True)
     subprocess.run(["git", "-C", str(repo), "update-server-info"], check=True)
-    return site
+
+
+@contextlib.contextmanager
+def public_inbox(folder: Path, found: Iterator[bytes]) -> Iterator[str]:
+    """What publishes lists with git today, with one; the address of its repository."""
+    (port,) = free_ports(1)
+    inbox, url = folder / "inbox", f"http://127.0.0.1:{port}/list"
+    names = {"HOME": str(folder), "PI_CONFIG": str(folder / "public-inbox.config")}
+
+    def run(*words: str) -> None:
+        subprocess.run(words, env=os.environ | names, check=True, capture_output=True)
+
+    run("public-inbox-init", "-V2", "-L", "basic", "list", str(inbox), url, "list@b.test")
+    fill(inbox / "git/0.git", found)
+    run("public-inbox-index", "-L", "basic", str(inbox))
+    server = subprocess.Popen(
+        ["public-inbox-httpd", "-W0", "-l", url.removesuffix("/list")],
+        env=os.environ | names, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        wait_for(port)
+        yield f"{url}/0"
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def wait_for(port: int) -> None:
+    """Returns when somebody listens there."""
+    end = time.monotonic() + 20
+    while True:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+            return
+        assert time.monotonic() < end, f"nobody listens at port {port}"
+        time.sleep(0.05)
+
+
+def clone(url: str, folder: Path) -> float:
+    """Seconds of a clone."""
+    shutil.rmtree(folder / "clone", ignore_errors=True)
+    words = ["git", "clone", "-q", "--bare", url, str(folder / "clone")]
+    return timed(lambda: subprocess.run(words, check=True))
 
 
 def cloned(site: Path, folder: Path, *, smart: bool) -> tuple[float, float]:
@@ -48,14 +99,9 @@ def cloned(site: Path, folder: Path, *, smart: bool) -> tuple[float, float]:
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     url = f"http://127.0.0.1:{server.server_address[1]}/list.git"
-
-    def clone() -> None:
-        subprocess.run(["git", "clone", "-q", "--bare", url, str(folder / "clone")], check=True)
-
     try:
-        shutil.rmtree(folder / "clone", ignore_errors=True)
         before = _spent()
-        return timed(clone), _spent() - before
+        return clone(url, folder), _spent() - before
     finally:
         server.shutdown()
         server.server_close()
