@@ -153,6 +153,10 @@ def exported(local: Local, name: str, folder: str) -> dict[str, Any]:
             return {"name": name, "path": folder, **site.count}
     except PermissionError as error:
         raise Refused(f"{folder} may not be written to by this user") from error
+    except (NotADirectoryError, FileExistsError, FileNotFoundError) as error:
+        raise StoreFailed(
+            f"{folder} can't be written to: {error.strerror}", next="--static another folder"
+        ) from error
     except OSError as error:
         raise StoreFailed(f"{folder} can't be written to: {error.strerror}") from error
     except sqlite3.Error as error:

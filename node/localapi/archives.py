@@ -208,7 +208,10 @@ class ArchiveCalls:
 
     def _named(self, owner: Owner, row: Archive) -> list[dict[str, Any]]:
         if not row.private:
-            raise Usage(f"{row.name} is for everybody: it has no list of readers")
+            raise Usage(
+                f"{row.name} is for everybody: it has no list of readers",
+                next="willcall archive create NAME --private",
+            )
 
         def work(tx: Tables) -> list[dict[str, Any]]:
             return [_reader(tx.peers.get(owner.owner, each.did), each) for each in row.readers]

@@ -83,12 +83,13 @@ class Fork(Unverified):
     Args:
         text: one line.
         theirs: the head that came; ours is in the store.
+        name: of the archive.
     """
 
     reason = "forked"
 
-    def __init__(self, text: str, theirs: bytes) -> None:
-        super().__init__(text, next="willcall archive show NAME   (both heads, to be shown)")
+    def __init__(self, text: str, theirs: bytes, name: str) -> None:
+        super().__init__(text, next=f"willcall archive show {name}   (both heads, to be shown)")
         self.theirs = theirs
 
 
@@ -160,8 +161,8 @@ class Poll:
             raise self._fork(said, data)
         if said.size < ours.size:
             raise Unverified(
-                f"{self._reach.place.origin} shows an older head than it did: {said.size} entries "
-                f"after {ours.size}; the newer ones stay here",
+                f"{self._reach.place.origin} shows an older head than it did: of size {said.size}, "
+                f"after one of {ours.size}; what is newer stays here",
                 reason="rolled-back",
             )
 
@@ -170,6 +171,7 @@ class Poll:
             f"{self._row.name} was rewritten: its key signed two histories, of "
             f"{self._log.size} and of {said.size} entries, that can't be of one log",
             data,
+            self._row.name,
         )
 
     async def _next_epoch(self, error: Unverified) -> bool:
@@ -221,6 +223,7 @@ class Poll:
                     f"{self._row.name} began a new log that does not know of the {log.size} "
                     "entries before",
                     block,
+                    self._row.name,
                 )
             return
         if named.size > log.size:
@@ -230,6 +233,7 @@ class Poll:
             raise Fork(
                 f"{self._row.name} was rewritten: its new log names another past than its old one",
                 block,
+                self._row.name,
             )
 
     # --- readers -----------------------------------------------------------------------------

@@ -50,6 +50,9 @@ FIRST = Millis(5 * SECOND)
 """After `follow` the messages are fetched in the background; a `poll` by hand comes before."""
 TOLD = Millis(1 * DAY)
 """What is said of an archive is asked for again after this, or a start: it changes with a move."""
+_WHERE = "is the address right, and does its node run?"
+_LATER = "does its node run? it is asked again by itself"
+_ELSEWHERE = "ask its owner; willcall archive follow URL adds a mirror of it"
 STEP = 256
 """Messages that become wanted again in one transaction."""
 
@@ -156,7 +159,7 @@ class Follower:
                 continue
             return block, {} if reach.pin is None else {at.origin: reach.pin}
         assert failed is not None, "there is an address at least"
-        raise failed
+        raise _advised(failed, silent=_WHERE, wrong="is the link right? ask its owner")
 
     async def _described(self, owner: Owner, at: place.Place) -> tuple[Reach, bytes]:
         """What is said at one address: to nobody in particular, else to a reader."""
@@ -212,9 +215,10 @@ class Follower:
             await self._done(row, reach, by)
             return polled
         assert failed is not None, "there is an address at least"
-        if not by:
-            await self._failed(row, failed)
-        raise failed
+        if by:
+            raise _advised(failed, silent=_WHERE, wrong="is it a mirror of this archive?")
+        await self._failed(row, failed)
+        raise _advised(failed, silent=_LATER, wrong=_ELSEWHERE)
 
     async def _refreshed(self, row: Archive, reach: Reach) -> None:
         """What the owner says of its archive, once a day: it may be served elsewhere by now."""
@@ -350,6 +354,13 @@ class Follower:
                 raise Unverified(f"the entries of {row.name} are not those of its checkpoint")
             count += log.size
         return count, good
+
+
+def _advised(error: WillcallError, *, silent: str, wrong: str) -> WillcallError:
+    """The error with what to do next: what another node says its reader can't correct."""
+    if error.next is None:
+        error.next = silent if isinstance(error, Unreachable) else wrong
+    return error
 
 
 def _turned(row: Archive) -> tuple[str, ...]:

@@ -239,7 +239,11 @@ class Library:
         root = self._core.db.read(lambda tx: self._root(tx, item))
         if root.cipher == messages.SEALED:
             if not item.key:
-                raise Absent(f"message {item.index} is sealed, and not to you", reason="sealed")
+                raise Absent(
+                    f"message {item.index} is sealed, and not to you",
+                    reason="sealed",
+                    next="ask its owner to add you as a reader",
+                )
             seals.check_key(root, item.key)
         if root.body is not None:
             yield seals.open_body(root, item.key) if item.key else root.body
@@ -255,8 +259,18 @@ class Library:
             raise Absent(
                 f"message {item.index} is {_WHERE[item.state]}",
                 reason=item.state,
+                next=self._next(tx, item),
             )
         return messages.KIND.decode(data).claim
+
+    @staticmethod
+    def _next(tx: Tables, item: Item) -> str | None:
+        """What may help where a message is not here; None: nothing that is known."""
+        row = tx.archives.get(item.archive)
+        if row is None:
+            return None
+        polls = item.state in ("wanted", "missing")
+        return f"willcall archive {'poll' if polls else 'list'} {row.name}"
 
     async def block(self, name: Cid) -> bytes:
         """One stored block.
@@ -317,12 +331,17 @@ def _at(tx: Tables, row: Archive, index: int) -> Item:
             raise Absent(
                 f"entry {at} of {row.name} removes message {entry.index}: {entry.reason}",
                 reason="removal",
+                next=f"willcall archive list {row.name}",
             )
         found = numbered(tx, row, log, at, raw).item
         if found is not None:
             return found
         if isinstance(entry, Sealed):
-            raise Absent(f"entry {at} of {row.name} is sealed, and not to you", reason="sealed")
+            raise Absent(
+                f"entry {at} of {row.name} is sealed, and not to you",
+                reason="sealed",
+                next="ask its owner to add you as a reader",
+            )
     raise Absent(
         f"{row.name} has {log.size} entries, and none of number {index}",
         next=f"willcall archive list {row.name}",

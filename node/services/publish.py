@@ -288,7 +288,10 @@ class Publisher:
             row = library.own(tx, owner, name)
             item = library.item_of(tx, row, ref)
             if item.state == "removed":
-                raise Conflict(f"message {item.index} of {name} is removed already")
+                raise Conflict(
+                    f"message {item.index} of {name} is removed already",
+                    next=f"willcall archive list {name}",
+                )
             said = Removal(index=item.index, message=item.message, reason=reason, at=now)
             entry.decode(entry.encode(said))  # the reason comes from a person
             append_to(tx, row, library.log_of(tx, row), [(said, nonce)])

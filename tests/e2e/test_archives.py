@@ -177,7 +177,8 @@ def test_following(make: Make, folder: Path) -> None:
     ben.refuses(65, "archive", "follow", "http://127.0.0.1:1/nothing/")
     ben.refuses(69, "archive", "follow", row["url"].replace("cats", "mice"))
     anna.stop()
-    ben.refuses(69, "archive", "poll", "felines")
+    assert "its node" in ben.refuses(69, "archive", "poll", "felines")["next"]
+    assert "its node" in ben.refuses(69, "archive", "follow", row["url"])["next"]
     assert ben.json("archive", "poll")[0] == polled | {"before": 4, "verified": False}
     assert "nothing was" not in ben.says("archive", "show", "felines")
     ben.json("archive", "unfollow", "felines")
@@ -210,6 +211,7 @@ def test_a_rewritten_history(make: Make, folder: Path) -> None:
     shown = ben.json("archive", "show", "cats")
     for proof, size in zip(shown["fork"], (4, 5), strict=True):
         assert independent.checkpoint(proof.encode(), row["vkey"])[0] == size
+    assert "willcall archive show cats" in told.err
     assert ben.refuses(77, "archive", "poll", "cats")["error"] == "forked"
     assert ben.run("archive", "read", "cats", "3", "--raw").out == letter(4)
 
@@ -271,12 +273,32 @@ def test_what_is_refused(make: Make, folder: Path) -> None:
     home.refuses(66, "archive", "remove", "cats", "1", "--reason", "never there")
     home.refuses(67, "archive", "show", "dogs")
     assert home.json("archive", "show", "cats") == before
+    file = folder / "file"
+    file.write_bytes(b"")
+    said = home.refuses(74, "archive", "export", "cats", "--static", str(file))
+    assert said["next"] == "--static another folder"
+    said = home.refuses(64, "archive", "readers", "list", "cats")
+    assert said["next"] == "willcall archive create NAME --private"
     huge = mbox([letter(1), b"Subject: huge\n\n" + bytes(66 << 20)])
     assert home.refuses(65, "archive", "add", "cats", "-", data=huge)["error"] == "too-large"
     # What came before is kept, and said; another run goes on from there.
     assert home.json("archive", "add", "cats", "-", data=mbox([letter(1)])) == {
         "added": 0, "known": 1, "broken": 0, "size": 1,
     }  # fmt: skip
+
+
+def test_what_is_gone_says_where_the_rest_is(make: Make) -> None:
+    home = make("anna")
+    home.start()
+    publish(home, "cats", [letter(0), letter(1)])
+    words = ("archive", "remove", "cats", "0", "--reason", "asked for")
+    home.json(*words)
+    for code, call in (
+        (73, words),
+        (66, ("archive", "read", "cats", "0")),
+        (66, ("archive", "read", "cats", "2")),
+    ):
+        assert home.refuses(code, *call)["next"] == "willcall archive list cats", call
 
 
 def test_a_large_mbox_in_constant_memory(make: Make) -> None:

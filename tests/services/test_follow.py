@@ -290,7 +290,10 @@ async def test_heads_that_are_not_believed(autojump_clock: trio.testing.MockCloc
         assert (await poll(ben, "cats")).after == 300
         # Rolled back: the older head is no proof of anything; the newer one stays.
         liar.tell(heads(older))
-        assert await refused(ben, Unverified) == "rolled-back"
+        with pytest.raises(Unverified, match="of size 3, after one of 300") as found:
+            await poll(ben, "cats")
+        assert found.value.reason == "rolled-back"
+        assert "willcall archive follow URL" in (found.value.next or "")
         assert row_of(ben, "cats").reason
         liar.stop()
         assert (await poll(ben, "cats")).after == 300
