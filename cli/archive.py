@@ -330,7 +330,8 @@ def show(name: str = typer.Argument(...)) -> None:
         render.line(f"  {row['reason']}")
     for note in row["fork"] or ():
         render.line("")
-        render.line("\n".join(f"  | {line}" for line in note.splitlines()))
+        for text in note.splitlines():
+            render.line(f"  | {text}")
 
 
 @archives.command("list")

@@ -212,6 +212,12 @@ def test_a_rewritten_history(make: Make, folder: Path) -> None:
     for proof, size in zip(shown["fork"], (4, 5), strict=True):
         assert independent.checkpoint(proof.encode(), row["vkey"])[0] == size
     assert "willcall archive show cats" in told.err
+    said = ben.says("archive", "show", "cats").splitlines()
+    for proof in shown["fork"]:
+        at = said.index(f"  | {row['vkey'].partition('+')[0]}")
+        head = proof.splitlines()
+        assert said[at : at + len(head)] == [f"  | {each}" for each in head]
+        said = said[at + 1 :]
     assert ben.refuses(77, "archive", "poll", "cats")["error"] == "forked"
     assert ben.run("archive", "read", "cats", "3", "--raw").out == letter(4)
 
