@@ -247,6 +247,8 @@ def _polled(rows: list[dict[str, Any]], *, one: bool = False) -> None:
     for row in rows:
         new = row["after"] - row["before"]
         said = f"{new} new" if new else "nothing new"
+        if row.get("epoch"):
+            said = f"a new log, epoch {row['epoch']}; {said}"
         said = row.get("reason") or f"{said}, {_entries(row['after'])}"
         render.line(f"{row['name']}: {said}")
         if row.get("missing"):

@@ -263,7 +263,7 @@ class ArchiveCalls:
         made = await self._follower.poll(row, place.parse(by) if by else None)
         return {"name": made.name, "before": made.before, "after": made.after,
                 "verified": made.verified, "missing": made.missing,
-                "requests": made.requests}  # fmt: skip
+                "requests": made.requests, "epoch": made.epoch}  # fmt: skip
 
     async def _verify(self, call: Call) -> Any:
         row = self._find(call)

@@ -63,10 +63,11 @@ class Polled:
     """What a poll found.
 
     Attributes:
-        before, after: entries that are believed.
+        before, after: entries of its log that are believed.
         verified: signature, consistency and all entries, and every body that is served.
         missing: bodies that nobody served as they should be.
         requests: how many it took.
+        epoch: of the log, where that is a new one; of it nothing was here before.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Polled:
     verified: bool
     missing: int = 0
     requests: int = 0
+    epoch: int | None = None
 
 
 class Fork(Unverified):
@@ -110,18 +112,20 @@ class Poll:
             Fork: the history was rewritten. Unverified, Malformed: what came does not hold.
             Unreachable: it did not come, or not all of it. Refused: it is followed no more.
         """
-        before = self._log.size
+        before, epoch = self._log.size, self._log.epoch
         await self._head()
         await self._apply()
         bodies = Bodies(self._core, self._row, self._reach, self._check_alive)
         await bodies.fetch()
+        renewed = self._log.epoch != epoch
         return Polled(
             name=self._row.name,
-            before=before,
+            before=0 if renewed else before,
             after=self._log.size,
             verified=not bodies.missing,
             missing=bodies.missing,
             requests=self._reach.requests,
+            epoch=self._log.epoch if renewed else None,
         )
 
     # --- head --------------------------------------------------------------------------------

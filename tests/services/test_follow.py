@@ -473,7 +473,9 @@ async def test_a_new_epoch_is_followed(autojump_clock: trio.testing.MockClock) -
         await anna.on.publisher.new_epoch(anna.owner(), "cats")
         await added(anna, "cats", [letter(4)])
         polled = await poll(ben, "cats")
-        assert (polled.after, row_of(ben, "cats").epoch) == (1, 2)
+        assert (polled.before, polled.after, polled.epoch) == (0, 1, 2)
+        assert row_of(ben, "cats").epoch == 2
+        assert (await poll(ben, "cats")).epoch is None
         assert await contents(ben, "cats") == [letter(n) for n in range(5)]
         assert await ben.on.follower.verify(row_of(ben, "cats")) == (5, 5)
         await ben.on.publisher.publish(ben.owner(), "cats")
