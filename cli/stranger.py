@@ -169,12 +169,18 @@ def _checked(path: Path) -> None:
     if STATE.json:
         render.document(proved)
         return
+    said, text = proved.pop("said"), proved.pop("text", None)
+    render.line("Every signature in it holds. Its author signed:")
     for word, value in proved.items():
-        if word != "said":
-            render.line(f"{word + ':':<14}{value}")
+        shown = render.size(value) if word == "size" else _fact(value)
+        render.line(f"  {word + ':':<14}{shown}")
+    if text is not None:
+        render.line("  text:")
+        for each in text.splitlines():
+            render.line(f"  | {each}")
     render.line("Only the reporter says so:")
-    for word, value in proved["said"].items():
-        render.line(f"  {word + ':':<12}{value or '-'}")
+    for word, value in said.items():
+        render.line(f"  {word + ':':<14}{value or '-'}")
 
 
 @policy.command()

@@ -55,7 +55,7 @@ from node.server.listen import check_free, free_port, open_tcp, open_unix
 from node.server.peer import PeerFace
 from node.server.tls import Tls, TlsListener, keep
 from node.services import node as nodes
-from node.services import owners
+from node.services import owners, views
 from node.services.evidence import World
 from node.services.node import Node
 from node.steering import Running, allowed, obey_signals
@@ -308,7 +308,9 @@ def verify_report(data: bytes) -> dict[str, Any]:
     Raises:
         Malformed, Unverified: nothing.
     """
-    return report.verify(data)
+    proved = report.verify(data)
+    times = ("issued", "keep_until", "created")
+    return proved | {word: views.time(proved[word]) for word in times if word in proved}
 
 
 # --- run --------------------------------------------------------------------------------

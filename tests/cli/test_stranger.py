@@ -1,11 +1,14 @@
 """`willcall held` as a table, and what stands for unknown facts."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cli import contact, stranger
 from cli.state import STATE
+from tests.objects.test_report import made
 
 
 def facts(**changes: Any) -> dict[str, Any]:
@@ -69,3 +72,39 @@ class Contacts:
 def test_whether_a_place_is_meant(monkeypatch: pytest.MonkeyPatch, text: str, wanted: bool) -> None:
     monkeypatch.setattr(type(STATE), "local", lambda self: Contacts())
     assert contact.is_place(text) is wanted
+
+
+@pytest.fixture
+def report(tmp_path: Path) -> Path:
+    path = tmp_path / "spam.json"
+    path.write_bytes(made())
+    return path
+
+
+def test_a_report_for_programs(
+    report: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(STATE, "json", True)
+    stranger._checked(report)
+    proved = json.loads(capsys.readouterr().out)
+    assert all(proved[word].endswith("Z") for word in ("issued", "keep_until", "created"))
+
+
+def test_a_report_for_people(
+    report: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(STATE, "json", False)
+    stranger._checked(report)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "Every signature in it holds. Its author signed:"
+    said = {line[:16].strip(): line[16:] for line in lines[1:]}
+    assert said["issued:"].endswith("Z")
+    assert said["size:"].endswith(" B")
+    assert lines[lines.index("  text:") + 1 :][:3] == ["  | Subject: buy", "  | ", "  | buy"]
+    assert lines[-2:] == ["Only the reporter says so:", "  source:       192.0.2.7"]
+
+
+def test_facts_for_people() -> None:
+    assert [stranger._fact(each) for each in (None, True, False, [], ["a", "b"], 3)] == [
+        "unknown", "yes", "no", "none", "a, b", "3",
+    ]  # fmt: skip
