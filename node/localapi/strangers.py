@@ -101,10 +101,9 @@ class StrangerCalls:
         me, ref, now = call.owner.owner, call.words[0] if call.words else "", self._core.now()
 
         def work(tx: Tables) -> Any:
-            try:
-                slot = find_held(tx, me, ref)
-            except Absent:
-                return _of_mail(tx, me, find_mail(tx, me, ref))
+            slot = _either(tx, me, ref)
+            if isinstance(slot, Mail):
+                return _of_mail(tx, me, slot)
             facts = self._who.facts(tx, slot)
             made = self._who.decision(facts, now)
             return {
@@ -233,7 +232,15 @@ def _either(tx: Tables, owner: Key, ref: str) -> Held | Mail:
     try:
         return find_held(tx, owner, ref)
     except Absent:
-        return find_mail(tx, owner, ref)
+        found = find_mail(tx, owner, ref)
+    if found.imported:
+        # What its owner sealed would accuse its owner.
+        raise Absent(
+            f"message {found.n} was imported: nobody's key vouches for it, and no rule decided",
+            reason="no-proof",
+            next="willcall held",
+        )
+    return found
 
 
 def _said(found: Held | Mail, promise: Promise | None) -> dict[str, str | None]:

@@ -99,7 +99,7 @@ def _placed(block: bytes, author: bytes, origin: str | None) -> dict[str, Any]:
         raise Unverified("the record in this report is somebody else's")
     return {
         "origins": [each.origin for each in known.nodes],
-        "lists_origin": origin is not None and known.lists(origin),
+        "lists_origin": None if origin is None else known.lists(origin),
     }
 
 

@@ -205,6 +205,9 @@ def test_imported_mail_is_shown_as_that(alone: Home, tmp_path: Path) -> None:
     assert alone.refuses(64, "reply", str(row["n"]), "-m", "x")["next"] == "--to NAME"
     sent = alone.json("reply", str(row["n"]), "--to", "carl", "-m", "x", "--wait", "10")
     assert b"In-Reply-To: <old@x>\r\n" in alone.raw(sent["message"])
+    # Nobody but its owner has signed it here: that accuses nobody.
+    for words in (("report",), ("policy", "explain")):
+        assert alone.refuses(66, *words, str(row["n"]))["error"] == "no-proof"
     # Deleted and imported again, it is back under a new number.
     alone.json("delete", str(row["n"]))
     assert alone.json("import", str(tmp_path / "m"))["added"] == 1

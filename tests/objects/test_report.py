@@ -44,6 +44,12 @@ def test_what_it_proves() -> None:
     assert proved["said"] == {"source": "192.0.2.7"}
 
 
+def test_where_it_came_from_is_said_by_the_notification_alone() -> None:
+    record = names.b64(make.record_block(ALICE))
+    assert report.verify(made(record=record))["lists_origin"] is True
+    assert report.verify(made(record=record, evidence=None))["lists_origin"] is None
+
+
 @pytest.mark.parametrize(
     "changes",
     [
