@@ -136,8 +136,8 @@ def _changed(tx: Tables, row: Peer, action: str, name: str | None, now: Instant)
     if action == "remove":
         meet.remove(tx, row)
         return row
-    if action == "rename" and name is not None:
-        row = petnames.give(tx, row, petnames.checked(name))
+    if action == "rename":
+        row = petnames.give(tx, row, petnames.checked(name or ""))
         tx.peers.put(row)
         return row
     if action == "show":

@@ -48,7 +48,8 @@ def test_each_word_about_a_contact(friends: Friends) -> None:
     did = ben.json("whoami")["did"]
     assert "benjamin" in anna.says("contact", "rename", "ben", "benjamin")
     assert anna.refuses(67, "contact", "show", "ben")
-    assert anna.refuses(64, "contact", "rename", "benjamin", "did:key:x")["detail"]
+    for bad in ("did:key:x", ""):
+        assert "be a name" in anna.refuses(64, "contact", "rename", "benjamin", bad)["detail"]
     assert anna.json("contact", "show", "benjamin")["says"] == "ben"
 
     assert "blocked" in anna.says("contact", "block", "benjamin")
