@@ -314,6 +314,9 @@ def _reader(peer: Peer | None, reader: Reader) -> dict[str, Any]:
     }
 
 
+_BEHIND = "restored from a backup: it signs nothing until it caught up, or begins a new epoch"
+
+
 def document(row: Archive, log: Log | None, origin: str) -> dict[str, Any]:
     """What `archive show` says."""
     at = library.place_of(row, origin)
@@ -333,7 +336,7 @@ def document(row: Archive, log: Log | None, origin: str) -> dict[str, Any]:
         "access": None if about is None else about.access,
         "served": row.public,
         "posting": None if row.urls else row.posting,
-        "reason": row.reason,
+        "reason": row.reason or (_BEHIND if row.behind else None),
         "fork": [_readable(each) for each in row.fork] or None,
     }
 

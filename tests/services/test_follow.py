@@ -535,10 +535,17 @@ async def test_an_operator_with_an_old_backup(autojump_clock: trio.testing.MockC
         assert found.value.reason == "behind"
         assert "--new-epoch" in (found.value.next or "")
         from node.archive import place
+        from node.localapi.archives import document
+
+        def said() -> str | None:
+            shown = document(row_of(anna, "cats"), log_of(anna, "cats"), anna.origin)
+            return shown["reason"]  # type: ignore[no-any-return]
+
+        assert "signs nothing" in (said() or "")
 
         mirror = place.parse(url(ben, "cats"))
         polled = await anna.on.follower.poll(row_of(anna, "cats"), mirror)
-        assert (polled.before, polled.after) == (3, 6)
+        assert (polled.before, polled.after, said()) == (3, 6, None)
         await added(anna, "cats", [letter(9)])
         assert (await poll(ben, "cats")).after == 7
         assert [item.state for item in items(anna, "cats")] == ["removed"] + ["here"] * 5
