@@ -54,11 +54,18 @@ def document(row: dict[str, Any]) -> dict[str, Any]:
 
 
 @contacts.command("list")
-def list_() -> None:
+def list_(
+    blocked: bool = typer.Option(
+        False, "--blocked", help="Instead: keys, domains and networks that are blocked."
+    ),
+) -> None:
     """All contacts.
 
-    Example: willcall contact list
+    Examples: willcall contact list    willcall contact list --blocked
     """
+    if blocked:
+        _blocked(STATE.local().get("barred"))
+        return
     rows = STATE.local().get("contacts")
     if STATE.json:
         render.document([document(row) for row in rows])
@@ -82,6 +89,18 @@ def list_() -> None:
         ],
     )
     say_who_was_replaced(rows)
+
+
+def _blocked(rows: list[dict[str, Any]]) -> None:
+    if STATE.json:
+        render.document(rows)
+        return
+    if not rows:
+        render.note("nothing is blocked")
+        return
+    table = [(row["word"], row["name"] or "-", render.when(row["at"]) or "-") for row in rows]
+    render.table(("blocked", "name", "since"), table)
+    render.hint(f"to undo it: willcall contact unblock {rows[-1]['word']}")
 
 
 def say_who_was_replaced(rows: list[dict[str, Any]]) -> None:

@@ -180,8 +180,20 @@ class StrangerCalls:
     # --- domains and networks, and the storm -----------------------------------------------------
 
     async def _barred(self, call: Call) -> Any:
-        rows = self._core.db.read(lambda tx: list(tx.barred.scan(call.owner.owner)))
-        return [{"word": row.word, "at": views.time(row.at)} for row in rows]
+        """All that is blocked: keys, of contacts and of others, then domains and networks."""
+        me = call.owner.owner
+
+        def work(tx: Tables) -> list[dict[str, Any]]:
+            keys = [row for row in tx.peers.scan(me) if row.blocked]
+            return [
+                *({"word": names.did(row.did), "name": row.name, "at": None} for row in keys),
+                *(
+                    {"word": row.word, "name": None, "at": views.time(row.at)}
+                    for row in tx.barred.scan(me)
+                ),
+            ]
+
+        return self._core.db.read(work)
 
     async def _bar(self, call: Call) -> Any:
         """Blocks a domain or network for strangers, or lets it in again."""

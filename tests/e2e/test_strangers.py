@@ -96,6 +96,17 @@ def test_denied_and_blocked(trio: tuple[Home, Home, Home]) -> None:
     carol.settled(third, "held")
     assert anna.json("held") == anna.json("inbox") == []
 
+    assert anna.json("contact", "list", "--blocked") == [
+        {"word": did(carol), "name": None, "at": None}
+    ]
+    anna.json("contact", "block", "example.org")
+    assert [row["word"] for row in anna.json("contact", "list", "--blocked")][1:] == ["example.org"]
+    said = anna.says("contact", "list", "--blocked")
+    assert did(carol) in said
+    assert "example.org" in said
+    anna.json("contact", "unblock", "example.org")
+    assert len(anna.json("contact", "list", "--blocked")) == 1
+
     row = anna.json("contact", "block", "ben")
     assert (row["blocked"], row["mutual"], row["lane"]) == (True, False, "closed")
     blocked = ben.send("anna", b"Subject: can you hear me\n\n")
