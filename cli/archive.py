@@ -83,7 +83,7 @@ def add(
     if STATE.json:
         render.document(row)
         return
-    known = f", {row['known']} were there already" if row["known"] else ""
+    known = f", {render.many(row['known'], 'was', 'were')} there already" if row["known"] else ""
     render.line(
         f"{render.many(row['added'], 'message')} added{known}; {name} has {_entries(row['size'])}"
     )
@@ -105,7 +105,7 @@ def post(
     if STATE.json:
         render.document(row)
         return
-    known = f", {row['known']} were there already" if row["known"] else ""
+    known = f", {render.many(row['known'], 'was', 'were')} there already" if row["known"] else ""
     render.line(
         f"{render.many(row['added'], 'letter')} posted{known}; {name} has {_entries(row['size'])}"
     )

@@ -70,7 +70,7 @@ def import_(
     if STATE.json:
         render.document(row)
         return
-    known = f", {row['known']} were here already" if row["known"] else ""
+    known = f", {render.many(row['known'], 'was', 'were')} here already" if row["known"] else ""
     render.line(
         f"{render.many(row['added'], 'message')} imported, {render.size(row['size'])}{known}"
     )

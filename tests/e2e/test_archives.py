@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import http.client
 import mailbox
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -305,6 +306,18 @@ def test_what_is_gone_says_where_the_rest_is(make: Make) -> None:
         (66, ("archive", "read", "cats", "2")),
     ):
         assert home.refuses(code, *call)["next"] == "willcall archive list cats", call
+
+
+def test_one_is_said_as_one(make: Make, folder: Path, visit: Visit) -> None:
+    home = make("anna")
+    home.start()
+    publish(home, "cats", [letter(0)])
+    file = folder / "one.eml"
+    file.write_bytes(letter(0))
+    assert ", 1 was there already" in home.says("archive", "add", "cats", str(file))
+    web = visit(home)
+    (month,) = re.findall(rb"[0-9]{4}-[0-9]{2}[.]html", web.get("/archives/cats/"))
+    assert b"1 message " in web.get(f"/archives/cats/{month.decode()}")
 
 
 def test_a_large_mbox_in_constant_memory(make: Make) -> None:
