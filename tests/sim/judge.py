@@ -39,6 +39,10 @@ class Judge:
         self.numbers: dict[tuple[str, int], Cid] = {}
         self.deleted: dict[tuple[str, Cid], float] = {}
         """What somebody deleted, and when: it is not shown again."""
+        self.declined: set[tuple[str, Cid]] = set()
+        """What somebody deleted, or tried to, while it waited, and never deleted as read."""
+        self.left: set[tuple[Key, Cid, Key]] = set()
+        """Whose deliveries may be open in the end: author, message, reader."""
         self.asked: dict[tuple[Key, Key, tuple[int, int]], int] = {}
         """When an author first heard of a loss, by its clock: who, whom, what it lost."""
 
@@ -127,12 +131,14 @@ class Judge:
             return  # a copy, on its way since before the disk was lost
         disk = database(person.machine.disk)
         for message in said.messages:
-            if not disk.read(partial(_is_here, owner=said.sender, message=message)):
+            declined = {(person.name, message)} <= self.declined & self.deleted.keys()
+            if declined or not disk.read(partial(_is_here, owner=said.sender, message=message)):
                 self.broken(f"I5: not on the disk of {person.name}, who confirms", message)
 
     # --- in the end ------------------------------------------------------------------------
 
     async def check(self) -> None:
+        self.left = self._left()
         for name, machine in self.run.machines.items():
             for _ in range(FANOUT):
                 # A node looks through one folder of files at a time: here through all.
@@ -144,14 +150,31 @@ class Judge:
             for to in letter.to:
                 await self._delivered(letter, to)
 
+    def _left(self) -> set[tuple[Key, Cid, Key]]:
+        """What its reader declined, and does not see again since an older disk came back."""
+        found: set[tuple[Key, Cid, Key]] = set()
+        for name, message in self.declined:
+            reader = self.run.people[name]
+            rows = reader.machine.on.core.db.read(
+                partial(_called, owner=reader.key, message=message)
+            )
+            found |= {(row.sender, message, row.owner) for row in rows if _was_declined(row)}
+        return found
+
+    def _stays(self, row: Delivery) -> bool:
+        """Whether its reader left it where it is, and its author was told."""
+        told = row.state == "fetched" or (row.state, row.reason) == ("held", "waiting")
+        return told and (row.owner, row.message, row.to) in self.left
+
     def _quiet(self, name: str, machine: Machine) -> None:
-        """I16: nothing is pending but what expired."""
+        """I16: nothing is pending but what expired, or was declined."""
         now = machine.now()
 
         def pending(tx: Tables) -> list[tuple[str, Cid]]:
             found = [
                 (f"delivery is {d.state} ({d.reason})", d.message)
                 for d in tx.deliveries.by("until", after=now)
+                if not self._stays(d)
             ]
             found += [(f"{e.kind} is owed", e.message) for e in tx.errands.scan()]
             found += [
@@ -188,14 +211,14 @@ class Judge:
                 self.opened(to, mail.message, b"".join(content))
 
     def _agree(self, letter: Letter, row: Delivery, here: list[Mail], what: str) -> None:
-        arrived = [mail for mail in here if mail.state in ("new", "read", "deleted")]
+        arrived = [mail for mail in here if _arrived(mail)]
         over = row.keep_until <= self.run.people[letter.author].machine.now()
         wrong = {
             f"I4: {what}, shown {len(here)} times:": len(here) > 1,
             f"I7: {what}, confirmed and not there:": row.state == "confirmed"
             and not arrived
             and not self._asked_late(row),
-            f"I3: {what}, {row.state}:": outbox.is_open(row) and not over,
+            f"I3: {what}, {row.state}:": outbox.is_open(row) and not over and not self._stays(row),
             f"I6: {what}, expired early:": row.state == "expired" and not over,
             f"I1: {what}, retracted by nobody:": row.state == "retracted" and not letter.retracted,
         }
@@ -229,12 +252,16 @@ def _is_stored(tx: Tables, cid: Cid) -> bool:
 
 
 def _is_here(tx: Tables, owner: Key, message: Cid) -> bool:
-    rows = _called(tx, owner, message)
+    rows = [row for row in _called(tx, owner, message) if _arrived(row)]
     if any(row.state == "deleted" for row in rows):
         return True
     block = tx.blocks.get(message)
-    return (
-        any(row.state in ("new", "read") for row in rows)
-        and block is not None
-        and tx.blocks.data(block) is not None
-    )
+    return bool(rows) and block is not None and tx.blocks.data(block) is not None
+
+
+def _arrived(row: Mail) -> bool:
+    return row.state in ("new", "read") or (row.state == "deleted" and not row.missed)
+
+
+def _was_declined(row: Mail) -> bool:
+    return row.state == "deleted" and row.missed and row.keep_until is not None

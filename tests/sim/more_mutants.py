@@ -51,6 +51,13 @@ def _waiting_was_here(sound: Any) -> Any:
     return was_here
 
 
+def _declined_was_here(sound: Any) -> Any:
+    def was_here(mail: Mail) -> bool:
+        return mail.state == "deleted" or bool(sound(mail))
+
+    return was_here
+
+
 def _lost_is_said_once(sound: Any) -> Any:
     def on_poll_refused(row: Peer, *rest: Any) -> Peer:
         made: Peer = sound(row, *rest).but(lost=None)
@@ -155,6 +162,10 @@ MORE: dict[str, Mutant] = {
     "receipts unverified": Mutant(where=Kind, what="_verify", made=_receipts_unverified),
     "no signature verified": Mutant(where=keys, what="verify", made=_signatures_unverified),
     "waiting mail is confirmed": Mutant(where=inbox, what="was_here", made=_waiting_was_here),
+    "declined mail is confirmed": Mutant(where=inbox, what="was_here", made=_declined_was_here),
+    "declined mail comes back": Mutant(
+        where=inbox, what="was_declined", made=lambda _: lambda mail: False
+    ),
     "a loss is said once": Mutant(where=peers, what="on_poll_refused", made=_lost_is_said_once),
     "a loss is not said": Mutant(where=awaken, what="_ask", made=lambda _: lambda *_: 0),
     "numbers again after a restore": Mutant(where=awaken, what="GAP", made=lambda _: 0),

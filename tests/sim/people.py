@@ -1,4 +1,4 @@
-"""What people do while all goes wrong: they write, retract, read, call for mail, delete."""
+"""What people do while all goes wrong: write, retract, read, call for mail, decline it, delete."""
 
 from __future__ import annotations
 
@@ -130,6 +130,8 @@ class People:
             if row.state == "waiting" and self.random.random() < 0.5:
                 await mailbox.call(owner, row)
                 self.run.say(f"{name} calls for", of=of)
+            elif row.state == "waiting" and self.random.random() < 0.15:
+                await self._decline(person, row)
             elif row.state == "new" and self.random.random() < 0.5:
                 content = [piece async for piece in contents.read(row)]
                 self.run.judge.opened(name, row.message, b"".join(content))
@@ -140,11 +142,21 @@ class People:
             elif row.state in ("read", "failed") and self.random.random() < 0.3:
                 await self._delete(person, row, row.state)
 
+    async def _decline(self, person: Person, row: Mail) -> None:
+        """It stays at its author; unless it came, or failed, while others were looked at."""
+        if row in inbox(person):
+            # Noted before: a disk may fail when all was written.
+            self.run.judge.declined.add((person.name, row.message))
+            await self._delete(person, row, "waiting")
+            self.run.report.count("declined")
+
     async def _delete(self, person: Person, row: Mail, state: str) -> None:
         """Who has no receipt yet tells of it again, and it must not come back."""
         await Mailbox(person.machine.on.core).delete(person.owner, [str(row.n)])
-        if state == "read":
+        if state != "failed":
             self.run.judge.deleted[person.name, row.message] = trio.current_time()
+        if state == "read":
+            self.run.judge.declined.discard((person.name, row.message))
         of = ((short(row.message), f"(number {row.n})"),)
         self.run.say(f"{person.name} deletes, {state},", of=of)
 
