@@ -149,31 +149,36 @@ def text_of(text: str | None, path: str | None) -> str | None:
 
 
 def opened(path: str) -> IO[bytes]:
-    """A file, or standard input to its end (its size must be known).
+    """A file; a pipe or standard input to its end (its size must be known).
 
     Raises:
         Absent: there is no such file.
         Refused: it may not be read.
     """
     try:
-        return _spooled() if path == "-" else open(path, "rb")
+        if path == "-":
+            return _spooled(sys.stdin.buffer)
+        file = open(path, "rb")  # noqa: SIM115 - the caller closes it
+        if file.seekable():
+            return file
+        with file:
+            return _spooled(file)
     except PermissionError as error:
         raise Refused(f"{path} may not be read by this user") from error
     except OSError as error:
         raise Absent(f"{path}: {error.strerror}", next="is the name right?") from error
 
 
-def _spooled() -> IO[bytes]:
-    """Standard input, as something whose size can be told."""
+def _spooled(stream: IO[bytes]) -> IO[bytes]:
+    """A stream, as something whose size can be told."""
     import shutil
     import tempfile
 
-    stdin = sys.stdin.buffer
-    if stat.S_ISREG(os.fstat(stdin.fileno()).st_mode) and not stdin.tell():
-        return stdin
+    if stat.S_ISREG(os.fstat(stream.fileno()).st_mode) and not stream.tell():
+        return stream
     spool: Any = tempfile.SpooledTemporaryFile(SPOOLED)  # noqa: SIM115 - the caller closes it
     try:
-        shutil.copyfileobj(stdin, spool)
+        shutil.copyfileobj(stream, spool)
     except OSError as error:
         raise StoreFailed(f"there is no room for a temporary file: {error.strerror}") from error
     spool.seek(0)
