@@ -11,7 +11,7 @@ from node.errors import Usage, WillcallError
 
 SHOW = (
     "name", "url", "link", "vkey", "size", "root", "followed", "verified_at", "epoch", "access",
-    "served", "posting", "reason", "fork",
+    "served", "posting", "reason", "addresses", "fork",
 )  # fmt: skip
 POLLED = ("name", "before", "after", "verified")
 ADDED = ("added", "known", "broken", "size")
@@ -326,6 +326,8 @@ def show(name: str = typer.Argument(...)) -> None:
     render.line(f"{row['name']}  {kind}, {_entries(row['size'])}, epoch {row['epoch']}")
     for word in ("url", "link", "vkey", "root"):
         render.line(f"  {word}: {row[word] or '-'}")
+    for url in row["addresses"]:
+        render.line(f"  asked: {url}")
     if row["followed"]:
         render.line(f"  verified: {render.when(row['verified_at']) or 'never'}")
     if row["reason"]:

@@ -337,6 +337,7 @@ def document(row: Archive, log: Log | None, origin: str) -> dict[str, Any]:
         "served": row.public,
         "posting": None if row.urls else row.posting,
         "reason": row.reason or (_BEHIND if row.behind else None),
+        "addresses": list(row.urls),
         "fork": [_readable(each) for each in row.fork] or None,
     }
 

@@ -182,6 +182,11 @@ def test_following(make: Make, folder: Path) -> None:
     assert "its node" in ben.refuses(69, "archive", "follow", row["url"])["next"]
     assert ben.json("archive", "poll")[0] == polled | {"before": 4, "verified": False}
     assert "nothing was" not in ben.says("archive", "show", "felines")
+    other = row["url"].replace("127.0.0.1", "localhost")
+    anna.start()
+    ben.json("archive", "follow", row["url"], other, "--as", "felines")
+    assert ben.json("archive", "show", "felines")["addresses"] == [row["url"], other]
+    assert f"  asked: {other}" in ben.says("archive", "show", "felines")
     ben.json("archive", "unfollow", "felines")
     assert ben.json("archive", "list") == []
     ben.refuses(67, "archive", "read", "felines", "2")
