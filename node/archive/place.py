@@ -19,6 +19,8 @@ LONGEST = 500
 NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
 """Names of archives that are served: what stands in an address, in a signed note and in a folder
 as it is. A name that is only digits would be an epoch."""
+BESIDE = ("archives.opml", "index.html")
+"""Under `/archives/`, and in the folder of files there: the list of all archives."""
 _FORM = re.compile(
     r"(?P<scheme>https?)://(?P<host>[^/?#]+)(?P<root>(?:/[A-Za-z0-9._~%-]+)*?)"
     r"/archives/(?P<name>[^/?#]+)(?:/(?P<epoch>[1-9][0-9]{0,8}))?/?(?:#(?P<key>z[A-Za-z0-9]+))?"
@@ -60,6 +62,15 @@ def check_name(name: str) -> None:
             "the name of an archive has 1 to 64 letters (of ASCII), digits, dots, dashes and "
             "underscores; a letter or digit at both ends, and not digits alone",
             next="cats, or kitchen-2026",
+        )
+
+
+def check_new_name(name: str) -> None:
+    """Raises Malformed unless an archive can be called so here, and be exported."""
+    check_name(name)
+    if name in BESIDE:
+        raise Malformed(
+            f"{name} is a file beside the archives", next="another name: cats, or kitchen-2026"
         )
 
 

@@ -112,7 +112,7 @@ class Follower:
         block, pins = await self._introduced(owner, places, pinned)
         about = abouts.decode(block).claim
         called = name or about.name
-        place.check_name(called)
+        place.check_new_name(called)
         id, now = self._core.randomness.bytes(16), self._core.now()
         urls = tuple(dict.fromkeys(each.url for each in places))
 

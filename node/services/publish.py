@@ -106,7 +106,7 @@ class Publisher:
             Malformed: no name for one.
             Conflict: the owner has one of that name.
         """
-        place.check_name(name)
+        place.check_new_name(name)
         core = self._core
         id, now = core.randomness.bytes(16), core.now()
         seed, key = core.randomness.bytes(32), core.randomness.bytes(32)
@@ -140,7 +140,10 @@ class Publisher:
             place.check_name(row.name)
             other = library.served(tx, name)
             if other is not None and other.id != row.id:
-                raise Conflict(f"this node serves another archive as {name!r}")
+                raise Conflict(
+                    f"this node serves another archive as {name!r}",
+                    next="another name: willcall archive create NAME, or follow URL --as NAME",
+                )
             if not library.log_of(tx, row).note:
                 raise Absent(f"nothing of {name} is here yet", next=f"willcall archive poll {name}")
             made: Archive = row.but(public=True)

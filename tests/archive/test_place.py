@@ -3,7 +3,7 @@
 import pytest
 
 from node.archive import place
-from node.archive.place import Place, check_name, link, parse
+from node.archive.place import Place, check_name, check_new_name, link, parse
 from node.encoding import names
 from node.errors import Malformed
 from node.units import Key
@@ -78,3 +78,11 @@ def test_where_it_is() -> None:
     at = Place(origin="127.0.0.1:4625", root="", name="cats")
     assert (at.base, at.url) == ("/archives/cats/", "http://127.0.0.1:4625/archives/cats/")
     assert place.NAME.fullmatch("cats")
+
+
+@pytest.mark.parametrize("name", ["archives.opml", "index.html"])
+def test_files_beside_the_archives_are_no_new_ones(name: str) -> None:
+    check_name(name)
+    check_new_name(f"x{name}")
+    with pytest.raises(Malformed, match="beside"):
+        check_new_name(name)

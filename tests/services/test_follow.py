@@ -149,6 +149,8 @@ async def test_several_addresses_and_names(autojump_clock: trio.testing.MockCloc
             await follow(ben, place.link(url(anna, "dogs"), ben.owner().owner))
         with pytest.raises(Conflict):
             await follow(ben, url(anna, "dogs"), name="cats")
+        with pytest.raises(Malformed, match="a file beside the archives"):
+            await follow(ben, url(anna, "dogs"), name="index.html")
         with pytest.raises(Unreachable):
             await follow(ben, dead, name="x")
         with pytest.raises(Unreachable):

@@ -259,6 +259,9 @@ async def test_names(autojump_clock: trio.testing.MockClock) -> None:
             await publisher.create(anna.owner(), "cats")
         with pytest.raises(Malformed):
             await publisher.create(anna.owner(), "no/such")
+        for beside in ("index.html", "archives.opml"):
+            with pytest.raises(Malformed, match="a file beside the archives"):
+                await publisher.create(anna.owner(), beside)
         with pytest.raises(NoContact):
             await publisher.publish(anna.owner(), "dogs")
         # Another owner has its own names, but there is one address.
