@@ -155,7 +155,9 @@ def _folders(folder: Path, sent: bool) -> list[tuple[Path, bool]]:
     from node.mail import maildir
 
     if not any((folder / sub).is_dir() for sub in ("new", "cur")):
-        raise Malformed(f"{folder} is no Maildir: it has neither new nor cur", next="is it right?")
+        raise Malformed(
+            f"{folder} is no Maildir: it has neither new nor cur", next="give an mbox, or a Maildir"
+        )
     found = [(folder, sent)]
     for path in sorted(folder.glob(".*")):
         if path.name == maildir.SENT:

@@ -72,7 +72,11 @@ def saved(content: bytes, folder: str) -> tuple[list[str], list[str]]:
     except PermissionError as error:
         raise Refused(f"{folder} may not be written to by this user") from error
     except OSError as error:
-        raise StoreFailed(f"{folder} can't be written to: {error.strerror}") from error
+        other = isinstance(error, (NotADirectoryError, FileExistsError, FileNotFoundError))
+        raise StoreFailed(
+            f"{folder} can't be written to: {error.strerror}",
+            next="--save another folder" if other else None,
+        ) from error
 
 
 def _written(folder: Path, name: str, data: bytes) -> str:

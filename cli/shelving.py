@@ -79,7 +79,10 @@ def _maildir(local: Local, name: str, folder: Path) -> dict[str, Any]:
 
     subs = [folder / sub for sub in ("cur", "new") if (folder / sub).is_dir()]
     if not subs:
-        raise Malformed(f"{folder} is no Maildir: it has neither new nor cur", next="is it right?")
+        raise Malformed(
+            f"{folder} is no Maildir: it has neither new nor cur",
+            next="give a message, an mbox, or a Maildir",
+        )
     found: list[tuple[int, Path, int]] = []
     broken: list[str] = []
     for path in (each for sub in subs for each in sub.iterdir() if each.name[0] != "."):

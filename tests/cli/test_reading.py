@@ -36,8 +36,9 @@ def test_saving_stays_in_its_folder_and_writes_over_nothing(tmp_path: Path) -> N
 
 def test_a_folder_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(StoreFailed):
+    with pytest.raises(StoreFailed) as found:
         reading.saved(LETTER, str(tmp_path / "file"))
+    assert found.value.next == "--save another folder"
 
 
 def _dies(content: bytes) -> list[bytes]:
