@@ -130,6 +130,8 @@ class People:
             if row.state == "waiting" and self.random.random() < 0.5:
                 await mailbox.call(owner, row)
                 self.run.say(f"{name} calls for", of=of)
+                if self.random.random() < 0.15:
+                    await self._decline(person, row)
             elif row.state == "waiting" and self.random.random() < 0.15:
                 await self._decline(person, row)
             elif row.state == "new" and self.random.random() < 0.5:
