@@ -88,7 +88,8 @@ def test_a_reload_of_nonsense_changes_nothing(make: Make) -> None:
 def on_a_terminal(home: Home, *before: str) -> tuple[subprocess.Popen[bytes], int]:
     """A node whose controlling terminal is ours, and our end of it."""
     ours, theirs = pty.openpty()
-    starter = "import os,sys,fcntl,termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+    starter = "import os,sys,fcntl,signal,termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+    starter += "signal.signal(signal.SIGHUP, signal.SIG_DFL); "  # tests may run under nohup
     starter += "os.execvp(sys.argv[1], sys.argv[1:])"
     words = [sys.executable, "-c", starter, *before, *PROGRAM, "--home", str(home.path), "run"]
     node = subprocess.Popen(
