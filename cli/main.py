@@ -119,7 +119,7 @@ def ordered(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 NEXT = {
     64: "willcall --help",
-    65: "correct it and try again; `willcall COMMAND --help` says what is taken",
+    65: "correct it and try again; `{command} --help` says what is taken",
     66: "willcall inbox, willcall sent",
     67: "willcall contact list",
     69: "willcall run",
@@ -134,7 +134,7 @@ NEXT = {
 
 def fail(error: WillcallError) -> NoReturn:
     """Says what went wrong and what to do next; ends the program."""
-    then = error.next or NEXT.get(error.exit_code, "please report it")
+    then = error.next or NEXT.get(error.exit_code, "please report it").format(command=command())
     if STATE.json:
         said = {"error": error.reason, "exit": error.exit_code, "detail": error.text}
         sys.stderr.write(json.dumps(said | {"next": then}, ensure_ascii=False) + "\n")
@@ -142,6 +142,18 @@ def fail(error: WillcallError) -> NoReturn:
         sys.stderr.write(f"willcall: {error.text}\n  next: {then}\n")
     sys.stdout.flush()
     sys.exit(error.exit_code)
+
+
+def command() -> str:
+    """What was called, without its arguments: `willcall contact add`."""
+    found, said = typer.main.get_command(app), ["willcall"]
+    for word in ordered(sys.argv[1:])[1]:
+        inner = getattr(found, "commands", {}).get(word)
+        if inner is None:
+            break
+        found = inner
+        said.append(word)
+    return " ".join(said)
 
 
 def first_of(group: BaseExceptionGroup[WillcallError]) -> WillcallError:

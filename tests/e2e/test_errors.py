@@ -240,6 +240,11 @@ def test_a_person_is_told_as_well(
     assert error == "bug" or "Traceback" not in done.err
 
 
+def test_help_that_is_pointed_to_is_the_command_s_own(anna: Home) -> None:
+    done = anna.run("--json", "allow", "did:key:zzz")
+    assert "`willcall allow --help`" in done.failure(65)["next"]
+
+
 def test_every_code_is_provoked() -> None:
     kinds: list[type[errors.WillcallError]] = [errors.WillcallError]
     for kind in kinds:
