@@ -3,9 +3,9 @@
     wanted ─┬─ hash, form, signature, cipher and size as its entry says ─▶ here
             └─ not served, or something else ─▶ missing, until somebody asks again
 
-    asking ──roots──▶ checking ──groups──▶ asking for parts ──groups──▶ storing
+    asking ──roots──▶ checking, and asking for parts ──groups──▶ storing
 
-The four go on at the same time: an answer is under way while the one before is verified in a
+The three go on at the same time: an answer is under way while the one before is verified in a
 thread, and the disk is waited for while that goes on. Spec: 12 §12.5.
 """
 
@@ -72,13 +72,11 @@ class Bodies:
                 What was verified before is stored.
         """
         to_check, answers = trio.open_memory_channel[_Answer](0)
-        to_fill, checked = trio.open_memory_channel[_Group](0)
-        to_store, whole = trio.open_memory_channel[_Group](0)
+        to_store, groups = trio.open_memory_channel[_Group](0)
         stages = (
             partial(self._ask, to_check),
-            partial(self._check, answers, to_fill),
-            partial(self._fill, checked, to_store),
-            partial(self._store, whole),
+            partial(self._check, answers, to_store),
+            partial(self._store, groups),
         )
         try:
             await together(stages, len(stages))
@@ -112,6 +110,7 @@ class Bodies:
         async with receive, send:
             async for items, got in receive:
                 group = await self._core.threads.run(partial(self._looked_at, items, got))
+                await self._with_parts(group)
                 try:
                     await send.send(group)
                 except trio.BrokenResourceError:
@@ -140,17 +139,6 @@ class Bodies:
         return None if root.size > self._core.config.message else root
 
     # --- parts -------------------------------------------------------------------------------
-
-    async def _fill(
-        self, receive: trio.MemoryReceiveChannel[_Group], send: trio.MemorySendChannel[_Group]
-    ) -> None:
-        async with receive, send:
-            async for group in receive:
-                await self._with_parts(group)
-                try:
-                    await send.send(group)
-                except trio.BrokenResourceError:
-                    return
 
     async def _with_parts(self, group: _Group) -> None:
         """Makes files of the parts of large messages; a message that lacks one is bad."""
