@@ -239,11 +239,7 @@ class Library:
         root = self._core.db.read(lambda tx: self._root(tx, item))
         if root.cipher == messages.SEALED:
             if not item.key:
-                raise Absent(
-                    f"message {item.index} is sealed, and not to you",
-                    reason="sealed",
-                    next="ask its owner to add you as a reader",
-                )
+                raise _sealed(f"message {item.index}")
             seals.check_key(root, item.key)
         if root.body is not None:
             yield seals.open_body(root, item.key) if item.key else root.body
@@ -323,6 +319,14 @@ def item_of(tx: Tables, row: Archive, ref: str) -> Item:
     )
 
 
+def _sealed(what: str) -> Absent:
+    return Absent(
+        f"{what} is sealed, and not to you",
+        reason="sealed",
+        next="ask its owner to add you as a reader",
+    )
+
+
 def _at(tx: Tables, row: Archive, index: int) -> Item:
     log = log_of(tx, row)
     for at, raw in entries_of(tx, log, index, index + 1):
@@ -337,11 +341,7 @@ def _at(tx: Tables, row: Archive, index: int) -> Item:
         if found is not None:
             return found
         if isinstance(entry, Sealed):
-            raise Absent(
-                f"entry {at} of {row.name} is sealed, and not to you",
-                reason="sealed",
-                next="ask its owner to add you as a reader",
-            )
+            raise _sealed(f"entry {at} of {row.name}")
     raise Absent(
         f"{row.name} has {log.size} entries, and none of number {index}",
         next=f"willcall archive list {row.name}",

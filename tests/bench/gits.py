@@ -11,15 +11,13 @@ import functools
 import http.server
 import os
 import shutil
-import socket
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from cli.trial import free_ports
-from tests.bench.homes import timed
+from tests.bench.homes import connected, timed
 
 
 def packed(folder: Path, found: Iterator[bytes]) -> Path:
@@ -68,21 +66,11 @@ def public_inbox(folder: Path, found: Iterator[bytes]) -> Iterator[str]:
         env=os.environ | names, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        wait_for(port)
+        connected(port).close()
         yield f"{url}/0"
     finally:
         server.terminate()
         server.wait()
-
-
-def wait_for(port: int) -> None:
-    """Returns when somebody listens there."""
-    end = time.monotonic() + 20
-    while True:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
-            return
-        assert time.monotonic() < end, f"nobody listens at port {port}"
-        time.sleep(0.05)
 
 
 def clone(url: str, folder: Path) -> float:

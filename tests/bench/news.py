@@ -11,12 +11,11 @@ import socket
 import subprocess
 import tempfile
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cli.trial import free_ports
-from tests.bench.homes import timed
+from tests.bench.homes import connected, timed
 
 PROGRAMS = "/usr/lib/news/bin"
 GROUP = b"test.archive"
@@ -118,14 +117,7 @@ class _Line:
     """A connection to a news server."""
 
     def __init__(self, port: int) -> None:
-        end = time.monotonic() + 20
-        while True:
-            try:
-                self.sock = socket.create_connection(("127.0.0.1", port))
-                break
-            except OSError:
-                assert time.monotonic() < end, "the news server does not start"
-                time.sleep(0.05)
+        self.sock = connected(port)
         self.sock.settimeout(30)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.file = self.sock.makefile("rb", 1 << 18)
