@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_network
 
 import pytest
+import trio
 
 from node import limits
 from node.asgi import Message, Scope, Traffic
@@ -54,6 +55,7 @@ async def call(
     *,
     length: int | None = None,
     traffic: Traffic | None = None,
+    face: PeerFace | None = None,
 ) -> Answer:
     path, _, query = target.partition("?")
     fields = [("content-length", str(len(body) if length is None else length)), *headers]
@@ -80,7 +82,8 @@ async def call(
         else:
             answer.body += message["body"]
 
-    await PeerFace(node, (ip_network("192.0.2.0/24"),), traffic)(scope, receive, send)
+    face = face or PeerFace(node, (ip_network("192.0.2.0/24"),), traffic)
+    await face(scope, receive, send)
     return answer
 
 
@@ -314,3 +317,23 @@ async def test_answers_are_counted_by_names_of_ours_only(caplog: pytest.LogCaptu
     facts = [vars(record)["facts"] for record in caplog.records]
     assert facts[0] == {"call": "GET /v1/blocks/…", "status": 200, "source": "192.0.2.7"}
     assert not [line for line in facts if "bafy" in str(line) or "secret" in str(line)]
+
+
+async def test_a_stranger_s_request_waits_for_calm(autojump_clock: object) -> None:
+    """A contact's does not, nor does a page that makes nobody check a signature."""
+    calm, friends = trio.Event(), set[str]()
+    face = PeerFace(Node(), first=friends.__contains__, calm=calm.wait)
+    post, get = ("POST", "/v1/receipts"), ("GET", "/.well-known/willcall")
+
+    async def status(method: str, target: str) -> int:
+        with trio.move_on_after(0.2):
+            body = b"-" if method == "POST" else b""
+            return (await call(Node(), method, target, body, CBOR, face=face)).status
+        return 0
+
+    assert [await status(*post), await status(*get)] == [0, 200]
+    friends.add("192.0.2.7")
+    assert await status(*post) == 200
+    friends.clear()
+    calm.set()
+    assert await status(*post) == 200

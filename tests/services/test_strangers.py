@@ -382,6 +382,23 @@ async def test_contacts_begin_first(autojump_clock: object) -> None:
         assert [friends.knows(each) for each in "abc"] == [True, False, True]
 
 
+async def test_only_what_a_contact_signed_begins_calm(
+    autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its batch does, and its node's answer; nothing that a stranger says."""
+    async with world() as w:
+        anna = await w.add("anna")
+        eve, max_ = Puppet(w, "eve"), Puppet(w, "max", 2)
+        await eve.befriend(anna)
+        stirred: list[float] = []
+        monkeypatch.setattr(anna.on.core.calm, "stir", lambda: stirred.append(trio.current_time()))
+        await max_.notify(anna, max_.item(anna, max_.letter()))
+        assert stirred == []
+        await eve.notify(anna, eve.item(anna, eve.letter()))
+        await until(lambda: len(anna.inbox()) == 1, 60)
+        assert len(stirred) == 2
+
+
 async def test_a_key_has_one_share_for_an_owner_wherever_it_calls_from(
     autojump_clock: object,
 ) -> None:
