@@ -118,6 +118,7 @@ def test_no_bounce_is_ever_made(make: Make) -> None:
     assert local.get("message", refused[0])["deliveries"][0]["reason"] == "too-large"
     for message in held:
         anna.settled(message, "held")
+    until(lambda: carol.json("held"))  # its node has called anna's, which is stopped below
     ben.stop()
     gone = [sends("ben", f"withdrawn {n}") for n in range(20)]
     for message in gone:
