@@ -164,6 +164,9 @@ def on_lost(
 ) -> Delivery:
     """The addressee was restored and remembers nothing from `memory` to `start`.
 
+    What is open stays as it is, but a receipt of the life before, which may still be under way,
+    does not end it any more.
+
     Where the bytes are gone (withdrawn or expired before the receipt came), it is again what it
     was without that receipt: nobody has the message now.
 
@@ -178,6 +181,11 @@ def on_lost(
         now: our clock.
         kept: whether its blocks are here.
     """
+    # A start in the future would void receipts to come, and the message for ever open.
+    void = max(row.void_before, min(start, Instant(now + limits.CLOCK_SKEW)))
+    if is_open(row) and row.announced:
+        voided: Delivery = row.but(void_before=void)
+        return voided
     if row.state != "confirmed" or row.receipted is None or row.first_receipt is None:
         return row
     grace = Instant(row.first_receipt + limits.GRACE)
@@ -187,8 +195,7 @@ def on_lost(
     made: Delivery = row.but(
         confirmed_at=None,
         receipted=None,
-        # A start in the future would void receipts to come, and the message for ever open.
-        void_before=max(row.void_before, min(start, Instant(now + limits.CLOCK_SKEW))),
+        void_before=void,
         ended_as=None,
     )
     if not kept:

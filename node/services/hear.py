@@ -247,10 +247,14 @@ def reopen(
     now: Instant,
     keep_sent: bool,
 ) -> None:
-    """A restored recipient: what it confirmed and forgot waits for it again."""
+    """A restored recipient: what it confirmed and forgot waits for it again.
+
+    What was open waits on: a receipt of the life before that is still under way is void.
+    """
     memory, start = lost
     keys = (to, *succession.forebears(tx, owner, to))
-    for before in [row for key in keys for row in _forgotten(tx, owner, key, lost)]:
+    open_ones = list(tx.deliveries.by("open", owner, to))
+    for before in [*open_ones, *(row for key in keys for row in _forgotten(tx, owner, key, lost))]:
         sent = tx.sent.get(owner, before.message)
         if sent is None:
             continue

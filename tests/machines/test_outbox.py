@@ -366,7 +366,18 @@ def test_a_life_that_begins_in_the_future_does_not_keep_its_receipts_out() -> No
 
 @pytest.mark.parametrize("state", [*OPEN, "retracted", "expired"])
 def test_lost_opens_only_what_was_confirmed(state: str) -> None:
-    assert outbox.on_lost(row(state), at(-1), at(1), at(9), NOW) == row(state)
+    for announced in (False, True):
+        before = row(state, announced=announced)
+        found = outbox.on_lost(before, at(-1), at(1), at(9), NOW)
+        assert found.but(void_before=before.void_before) == before
+        told = announced and outbox.is_open(before)
+        assert found.void_before == (at(1) if told else before.void_before)
+        assert outbox.on_receipt(found, at(0), at(2)) == found or not told
+
+
+def test_what_is_open_is_not_voided_into_the_future() -> None:
+    found = outbox.on_lost(row("notified"), at(-1), at(400 * DAY), at(9), NOW)
+    assert found.void_before == at(limits.CLOCK_SKEW)
 
 
 # --- any sequence of facts ------------------------------------------------------------

@@ -89,6 +89,24 @@ async def test_receipts_from_before_the_restore_are_void(autojump_clock: object)
         assert anna.state(message, eve.key) == "confirmed"
 
 
+async def test_a_receipt_of_the_life_before_that_comes_late_is_void(autojump_clock: object) -> None:
+    """It was under way, or the old machine ran on, while the poll said what was lost."""
+    async with world() as w:
+        anna, eve = await w.add("anna"), Puppet(w, "eve")
+        await eve.befriend(anna)
+        message = await anna.send([eve.key], b"hello")
+        await until(lambda: anna.state(message, eve.key) == "notified", 60)
+        late = eve.receipt(key_of(anna), [message])
+        await trio.sleep(3600)
+        told = await eve.poll(anna, lost=(0, eve.now()))
+        assert [each.message for each in items_of(told)] == [message]
+        assert await eve.one(anna, "/v1/receipts", late) == ACCEPTED
+        assert anna.state(message, eve.key) == "notified"
+        await trio.sleep(1)
+        await eve.one(anna, "/v1/receipts", eve.receipt(key_of(anna), [message]))
+        assert anna.state(message, eve.key) == "confirmed"
+
+
 async def test_what_was_withdrawn_and_lost_is_withdrawn(autojump_clock: object) -> None:
     async with world() as w:
         anna, eve = await w.add("anna", sent="drop"), Puppet(w, "eve")
