@@ -153,9 +153,9 @@ def restore(
 
     Example: willcall restore ~/mail.backup < words.txt
     """
-    from node import daemon, rescue
+    from node import homes, rescue
 
-    home = daemon.Home(home_of(STATE.home))
+    home = homes.Home(home_of(STATE.home))
     rescue.check_free(home)
     with rescue.reading(Path(file)) as found:
         key = found.key(phrase.asked())

@@ -38,10 +38,10 @@ def doctor(context: typer.Context) -> None:
     """
     if context.invoked_subcommand is not None:
         return
-    from node import daemon
     from node import doctor as examining
+    from node import homes
 
-    home = daemon.Home(home_of(STATE.home))
+    home = homes.Home(home_of(STATE.home))
     try:
         with render.patience("asking contacts what time it is"):
             checkup = STATE.local().get("checkup")

@@ -45,14 +45,14 @@ def init(
     """
     import trio
 
-    from node import daemon
+    from node import homes
 
-    home = daemon.Home(home_of(STATE.home))
+    home = homes.Home(home_of(STATE.home))
     home.check_new()
     words = phrase.asked() if recover else None
 
     async def work() -> dict[str, str | None]:
-        return await daemon.init(home, name=_name(name), listen=listen, at=origin, recover=words)
+        return await homes.init(home, name=_name(name), listen=listen, at=origin, recover=words)
 
     made = trio.run(work)
     if STATE.json:
@@ -104,14 +104,14 @@ def run(
     """
     import trio
 
-    from node import daemon
+    from node import daemon, homes
 
     def ready(text: str) -> None:
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
         render.hint("in another terminal: willcall invite, or willcall contact add LINK")
 
-    home = daemon.Home(home_of(STATE.home))
+    home = homes.Home(home_of(STATE.home))
     trio.run(partial(daemon.run, home, ready, verbose=verbose))
 
 

@@ -1,57 +1,48 @@
 """The composition root: the only place that knows everything.
 
-`init` makes a home; `run` opens it in this order: lock, configuration, store, local socket,
-public port; then says ready. Stopping goes the other way round.
+`run` opens a home in this order: lock, configuration, store, local socket, public port; then says
+ready. Stopping goes the other way round.
 """
 
 import gc
 import os
-import shutil
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
 from importlib import resources
-from itertools import islice
-from pathlib import Path
 from typing import Any
 
-import msgspec
 import trio
 from publicsuffixlist import PublicSuffixList
 
-from node import config as configs
 from node import journal, supervisor
 from node.asgi import App, Traffic
 from node.client.dns import DnsResolver
 from node.client.guard import PORTS, resolve
 from node.client.http import HttpExchange
 from node.config import Config
-from node.crypto import phrase
 from node.discovery import seeds
 from node.encoding import names, origin
 from node.errors import (
-    ConfigBroken,
-    Conflict,
-    Damaged,
     Malformed,
     PortInUse,
-    StoreFailed,
     Unverified,
-    WillcallError,
 )
+from node.homes import Home, opened, tls_of
 from node.localapi.app import LocalApi
 from node.localapi.monitor import Watched
 from node.objects import report
 from node.objects.record import Endpoint
 from node.policy import rdap
+from node.ports import Database, Files
 from node.search.index import SqliteShelf
 from node.search.reader import ChildReader
 from node.server import http1
 from node.server.admission import FOREVER, Proxies, ServerLimits
 from node.server.door import Door
-from node.server.listen import check_free, free_port, open_tcp, open_unix
+from node.server.listen import free_port, open_tcp, open_unix
 from node.server.peer import PeerFace
 from node.server.tls import Tls, TlsListener, keep
 from node.services import node as nodes
@@ -59,11 +50,7 @@ from node.services import owners, views
 from node.services.evidence import World
 from node.services.node import Node
 from node.steering import Running, allowed, obey_signals
-from node.store import migrate
-from node.store.committer import Committed
-from node.store.files import BlockFiles, sync
 from node.store.lock import HomeLock
-from node.store.tables import TableStore
 from node.system import (
     SystemClock,
     SystemProcess,
@@ -74,230 +61,6 @@ from node.system import (
 )
 from node.units import DAY, KIB, MIB, ByteCount, Millis
 from node.web.opened import Pages
-
-LONGEST_SOCKET = 100
-"""Bytes of a Unix socket's path that every system takes (Linux: 107)."""
-HOMES_BESIDE = 1000
-"""Other homes that `init` looks at: a folder of people has no more, a large one is no such."""
-
-
-class Home:
-    """The files of one node.
-
-    Args:
-        folder: where they lie.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder.absolute()
-        self.config = self.folder / "config.toml"
-        self.unfinished = self.folder / "unfinished"
-        self.lock = self.folder / "lock"
-        self.socket = self.folder / "socket"
-        self.db = self.folder / "db"
-        self.blocks = self.folder / "blocks"
-        self.search = self.folder / "search"
-        self.pages = self.folder / "pages"
-        self.certificate = self.folder / "tls-certificate.pem"
-        self.key = self.folder / "tls-key.pem"
-
-    def check_length(self) -> None:
-        """Raises ConfigBroken when the path is too long for a socket."""
-        if len(os.fsencode(self.socket)) > LONGEST_SOCKET:
-            raise ConfigBroken(
-                f"the path of this home is too long for a socket: {self.folder}",
-                next="choose a shorter one with --home",
-            )
-
-    def check_new(self) -> None:
-        """Raises Conflict when there is a home already."""
-        self.check_length()
-        if not self.unfinished.exists() and (self.config.exists() or self.db.exists()):
-            raise Conflict(
-                f"there is a home in {self.folder} already; nothing was changed",
-                next="willcall run, or another --home",
-            )
-
-    def check(self) -> None:
-        """Raises ConfigBroken unless this is a home."""
-        self.check_length()
-        if self.unfinished.exists() or not self.config.is_file():
-            raise ConfigBroken(f"there is no home in {self.folder}", next="willcall init")
-
-    def check_store(self) -> None:
-        """Raises Damaged when there is no store to open: an empty one would hide the loss."""
-        if not (self.db / "CURRENT").is_file():
-            raise Damaged(
-                f"the mail store of this home is missing: {self.db}; nothing was changed",
-                next="put that folder back, or restore a backup: willcall restore FILE",
-            )
-
-    def kept(self) -> Iterator[tuple[str, bytes]]:
-        """The small files that belong into a backup: settings, certificates, letters begun."""
-        for path in [self.config, *sorted(self.folder.glob("*.pem")), *self._drafts()]:
-            try:
-                data = path.read_bytes()
-            except OSError as error:
-                # A letter may be sent just now; for the rest, a backup without it is better than
-                # none, and it is told.
-                journal.warn("backup-misses-a-file", path=path, why=error.strerror)
-                continue
-            yield str(path.relative_to(self.folder)), data
-
-    def _drafts(self) -> list[Path]:
-        folder = self.folder / "drafts"
-        found = [path for path in sorted(folder.glob("*")) if path.name.isdigit()]
-        return [path for path in found if path.stat().st_size < MIB]
-
-    def load(self) -> Config:
-        """The configuration."""
-        try:
-            return configs.parse(self.config.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigBroken(f"{self.config} can't be read: {error}") from error
-
-
-# --- init -------------------------------------------------------------------------------
-
-
-async def init(
-    home: Home, *, name: str, listen: str | None, at: str | None, recover: str | None = None
-) -> dict[str, str | None]:
-    """Makes a home with its first owner; the document that `init` prints.
-
-    Args:
-        home: where.
-        name: what others see its owner called.
-        listen: `host:port`; None: the next free port.
-        at: the origin; None: as `listen`.
-        recover: the recovery phrase of an owner that lost its home; None: a new owner.
-
-    Raises:
-        Conflict: there is one; nothing was changed.
-        Malformed: the phrase is none; nothing was changed.
-        PortInUse, Refused, ConfigBroken: nobody can listen there; nothing was made.
-    """
-    home.check_new()
-    if recover is not None:
-        phrase.seed(recover)
-    chosen = listen if listen is not None else await free_port(_spoken_for(home))
-    config = _first_config(chosen, at)
-    await check_free(chosen)
-    if name:
-        owners.checked_name(name)
-    os.umask(0o077)
-    _make_folder(home.folder)
-    with HomeLock(home.lock):
-        _begin(home)
-        made = await _found(home, config, name, recover)
-        _write_config(home, config)
-        _finish(home)
-    did = names.did(made.owner.owner)
-    return {
-        "name": name,
-        "did": did,
-        "address": f"{did}@{config.origin}",
-        "origin": config.origin,
-        "listen": chosen,
-        "home": str(home.folder),
-        "recovery_phrase": made.phrase,
-    }
-
-
-def _spoken_for(home: Home) -> set[str]:
-    """Where the homes beside this one listen when they run.
-
-    Two homes that are made before either of them runs would else get the same port.
-    """
-    found = set()
-    for path in islice(home.folder.parent.glob("*/config.toml"), HOMES_BESIDE):
-        with suppress(OSError, UnicodeDecodeError, WillcallError):
-            found.add(configs.parse(path.read_text(encoding="utf-8")).network.listen)
-    return found
-
-
-def _first_config(listen: str, at: str | None) -> Config:
-    """As asked for; who names a private address as the origin means to call its neighbours too."""
-    config = Config(network=configs.Network(listen=listen, origin=at, private=True))
-    configs.check(config)
-    private = origin.is_private(config.origin)
-    return Config(network=msgspec.structs.replace(config.network, private=private))
-
-
-def _make_folder(folder: Path) -> None:
-    """Makes the home, and every folder above it that is not there, durably."""
-    missing = [place for place in (folder, *folder.parents) if not place.exists()]
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder.chmod(0o700)
-        for place in missing:
-            sync(place.parent)
-    except OSError as error:
-        raise StoreFailed(f"{folder} can't be made: {error.strerror}") from error
-
-
-def _begin(home: Home) -> None:
-    """Says that what is here is no home yet, and removes what an `init` left that was cut off.
-
-    Until `_finish` nobody has been told of this home: nothing of it can be missed.
-    """
-    try:
-        if home.unfinished.exists():
-            for place in (home.db, home.blocks):
-                shutil.rmtree(place, ignore_errors=True)
-            for path in (home.config, home.certificate, home.key):
-                path.unlink(missing_ok=True)
-                path.with_suffix(".new").unlink(missing_ok=True)
-        home.unfinished.touch(mode=0o600)
-        sync(home.folder)
-    except OSError as error:
-        raise StoreFailed(f"{home.folder} can't be used: {error.strerror}") from error
-
-
-def _write_config(home: Home, config: Config) -> None:
-    temporary = home.config.with_suffix(".new")
-    try:
-        with open(temporary, "x", encoding="utf-8", opener=_private) as file:
-            file.write(configs.print_toml(config))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.rename(home.config)
-        sync(home.folder)
-    except OSError as error:
-        raise StoreFailed(f"{home.config} can't be written: {error.strerror}") from error
-
-
-def _finish(home: Home) -> None:
-    """From here on this is a home, whatever happens: `init` returns, and changes it no more."""
-    try:
-        home.unfinished.unlink()
-        sync(home.folder)
-    except OSError as error:
-        raise StoreFailed(f"{home.folder} can't be used: {error.strerror}") from error
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
-
-
-async def _found(home: Home, config: Config, name: str, recover: str | None) -> owners.Made:
-    now = SystemClock().now()
-    # Wanted or not: who goes public later has the pin from the first backup on.
-    own = _own(home, config)
-    own.open(now)
-    pin = None if tls_of(home, config) is None else own.pin
-    async with opened(home) as (db, _):
-        return await owners.make(
-            db,
-            SystemRandomness(),
-            name=name,
-            endpoints=(Endpoint(origin=config.origin, pin=pin),),
-            now=now,
-            quota=config.quota,
-            found=True,
-            recover=recover,
-        )
-
 
 # --- reports ----------------------------------------------------------------------------
 
@@ -314,23 +77,6 @@ def verify_report(data: bytes) -> dict[str, Any]:
 
 
 # --- run --------------------------------------------------------------------------------
-
-
-@asynccontextmanager
-async def opened(home: Home) -> AsyncIterator[tuple[TableStore, BlockFiles]]:
-    """The store, of this schema and with its committer running; flushed and closed in the end."""
-    threads = SystemThreads()
-    engine = migrate.open_store(home.db, SystemClock().now(), journal.warn)
-    try:
-        committed = Committed(engine, threads)
-        files = BlockFiles(home.blocks, threads)
-        async with trio.open_nursery() as nursery:
-            await nursery.start(committed.run)
-            yield TableStore(committed), files
-            await committed.close()
-            nursery.cancel_scope.cancel()
-    finally:
-        engine.close()
 
 
 async def run(home: Home, ready: Callable[[str], None], *, verbose: bool = False) -> None:
@@ -357,38 +103,12 @@ async def run(home: Home, ready: Callable[[str], None], *, verbose: bool = False
             _check_port(config)
         async with opened(home) as (db, files):
             await files.clean()
-            dns = _dns(config)
+            dns = DnsResolver(config.network.dns)
             resolver = dns.resolve if config.network.dns else resolve
             async with aclosing(HttpExchange(allowed(config), resolver=resolver)) as exchange:
-                node = nodes.make(
-                    db=db,
-                    files=files,
-                    clock=SystemClock(),
-                    randomness=SystemRandomness(),
-                    exchange=exchange,
-                    config=config,
-                    pin=None if tls is None else tls.pin,
-                    kept=home.kept,
-                    seeds=_seeds(),
-                    world=_world(config, dns),
-                    room=partial(room, home.folder),
-                    threads=SystemThreads(),
-                    note=journal.note,
-                    warn=journal.warn,
-                    found_by=(SqliteShelf(home.search, SystemThreads()), ChildReader()),
-                )
+                node = _wired(home, config, db, files, exchange, dns, tls)
                 await node.start()
-                running = Running(
-                    load=home.load,
-                    core=node.core,
-                    clock=node.core.clock,
-                    exchange=exchange,
-                    proxies=Proxies(config.proxies),
-                    tls=tls,
-                    verbose=verbose,
-                    supervisor=supervisor.supervisor(os.environ, os.getpid()),
-                    monotonic=SystemClock().monotonic,
-                )
+                running = _steered(home, node, exchange, tls, verbose=verbose)
                 readers = tuple(ChildReader() for _ in range(3))
                 pages = Pages(node.core, home.pages, SystemThreads(), readers)
                 async with aclosing(pages):
@@ -396,20 +116,50 @@ async def run(home: Home, ready: Callable[[str], None], *, verbose: bool = False
                     await _serve(home, node, running, handed, ready)
 
 
-def _own(home: Home, config: Config) -> Tls:
-    """The certificate that lies in the home."""
-    return Tls(home.certificate, home.key, origin.split(config.origin)[0], own=True)
+def _wired(
+    home: Home,
+    config: Config,
+    db: Database,
+    files: Files,
+    exchange: HttpExchange,
+    dns: DnsResolver,
+    tls: Tls | None,
+) -> Node:
+    """The services over what this system has."""
+    return nodes.make(
+        db=db,
+        files=files,
+        clock=SystemClock(),
+        randomness=SystemRandomness(),
+        exchange=exchange,
+        config=config,
+        pin=None if tls is None else tls.pin,
+        kept=home.kept,
+        seeds=_seeds(),
+        world=_world(config, dns),
+        room=partial(room, home.folder),
+        threads=SystemThreads(),
+        note=journal.note,
+        warn=journal.warn,
+        found_by=(SqliteShelf(home.search, SystemThreads()), ChildReader()),
+    )
 
 
-def tls_of(home: Home, config: Config) -> Tls | None:
-    """The certificate that callers meet; None: they speak plain HTTP, or to a proxy."""
-    if config.is_plain or config.tls.by == "proxy":
-        return None
-    if config.tls.by == "own":
-        return _own(home, config)
-    host, _ = origin.split(config.origin)
-    certificate, key = config.tls.certificate or "", config.tls.key or ""
-    return Tls(home.folder / certificate, home.folder / key, host, own=False)
+def _steered(
+    home: Home, node: Node, exchange: HttpExchange, tls: Tls | None, *, verbose: bool
+) -> Running:
+    """What a running node is told from outside reaches all of this."""
+    return Running(
+        load=home.load,
+        core=node.core,
+        clock=node.core.clock,
+        exchange=exchange,
+        proxies=Proxies(node.core.config.proxies),
+        tls=tls,
+        verbose=verbose,
+        supervisor=supervisor.supervisor(os.environ, os.getpid()),
+        monotonic=SystemClock().monotonic,
+    )
 
 
 def _check_port(config: Config) -> None:
@@ -426,11 +176,6 @@ def _seeds() -> tuple[Endpoint, ...]:
     except (OSError, ModuleNotFoundError, Malformed, Unverified) as error:
         journal.warn("seeds-unusable", why=str(error))
         return ()
-
-
-def _dns(config: Config) -> DnsResolver:
-    """The DNS, by the system's servers or given ones."""
-    return DnsResolver(config.network.dns)
 
 
 def _world(config: Config, dns: DnsResolver) -> World:

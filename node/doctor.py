@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from node import daemon, limits
+from node import limits
 from node.client.guard import PORTS
 from node.config import Config
-from node.daemon import Home
 from node.encoding import origin
 from node.errors import WillcallError
+from node.homes import Home, tls_of
 from node.server.listen import BACKLOG
 from node.system import SystemClock, SystemProcess
 from node.units import DAY, GIB, MINUTE, SECOND, Instant, Millis
@@ -283,7 +283,7 @@ def _tls(home: Home, config: Config) -> Finding:
         return Finding(check="tls", state=OK, detail="not needed: nobody calls from outside")
     if config.tls.by == "proxy":
         return _proxy(config)
-    tls = daemon.tls_of(home, config)
+    tls = tls_of(home, config)
     assert tls is not None, "neither plain nor a proxy's"
     try:
         tls.look()

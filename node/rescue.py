@@ -24,7 +24,6 @@ import trio
 
 from node import config as configs
 from node.crypto import phrase
-from node.daemon import Home, opened
 from node.encoding import names, origin
 from node.errors import (
     Absent,
@@ -38,6 +37,7 @@ from node.errors import (
     Unverified,
     WillcallError,
 )
+from node.homes import Home, opened
 from node.objects import backup
 from node.objects.backup import Header, HomeFile
 from node.objects.signed import Signed

@@ -17,7 +17,6 @@ import trio
 from node import rescue
 from node.config import Config
 from node.crypto import keys, phrase, stream
-from node.daemon import Home, init, opened
 from node.errors import (
     Absent,
     Conflict,
@@ -28,6 +27,7 @@ from node.errors import (
     Unverified,
     WillcallError,
 )
+from node.homes import Home, init, opened
 from node.machines import rows
 from node.machines.rows import SCHEMA
 from node.objects import backup as form

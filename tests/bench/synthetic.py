@@ -11,7 +11,7 @@ from pathlib import Path
 
 import trio
 
-from node import daemon
+from node import homes
 from node.archive import entry
 from node.archive.entry import Entry
 from node.archive.tree import Frontier
@@ -32,8 +32,8 @@ def grow(publisher: Path, follower: Path, size: int) -> None:
 
 async def _grow(publisher: Path, follower: Path, size: int) -> None:
     async with AsyncExitStack() as stack:
-        theirs, _ = await stack.enter_async_context(daemon.opened(daemon.Home(publisher)))
-        ours, _ = await stack.enter_async_context(daemon.opened(daemon.Home(follower)))
+        theirs, _ = await stack.enter_async_context(homes.opened(homes.Home(publisher)))
+        ours, _ = await stack.enter_async_context(homes.opened(homes.Home(follower)))
         for found in _entries(theirs.read(lambda tx: _of(tx)[1].size), size):
             said = [(each, bytes(24)) for each in found]
             log = await theirs.transact(lambda tx, said=said: append_to(tx, *_of(tx), said))  # type: ignore[misc]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from node import daemon
+from node import homes
 from node.store import files, leveldb, migrate
 from node.store.leveldb import LevelDbKv
 from tests.store.threads import InlineThreads
@@ -133,7 +133,7 @@ COPIED: dict[str, Callable[[], None]] = {
 
 def in_line() -> None:
     """No fault: work that waits for the disk is done by the thread that asks for it."""
-    _replace(daemon, "SystemThreads", InlineThreads)
+    _replace(homes, "SystemThreads", InlineThreads)
 
 
 def plant(name: str) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from node import daemon
+from node import homes
 from node.errors import StoreFailed, WillcallError
 from node.machines.rows import Mail, Sent
 from node.services import node as nodes
@@ -66,9 +66,9 @@ async def answer(folder: Path) -> Answer:
     Raises:
         StoreFailed: the home can't be opened, or its rows can't be read.
     """
-    home = daemon.Home(folder)
+    home = homes.Home(folder)
     home.check_store()
-    async with daemon.opened(home) as (db, files):
+    async with homes.opened(home) as (db, files):
         node = nodes.make(
             db=db,
             files=files,

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from node import daemon
+from node import homes
 from node.errors import ConfigBroken, StoreFailed
 from tests.crash.cuts import MODELS, Disk, State, lay
 from tests.crash.disk import Acknowledged, complaints
@@ -109,7 +109,7 @@ def looked(root: Path, seed: int, most: int) -> Found:
 
 def _wrong(home: Path, told: Acknowledged) -> list[str]:
     try:
-        daemon.Home(home).check()
+        homes.Home(home).check()
     except ConfigBroken:
         return ["the home is gone"] if told.made else _unfinished(home)
     try:
@@ -120,7 +120,7 @@ def _wrong(home: Path, told: Acknowledged) -> list[str]:
 
 def _unfinished(home: Path) -> list[str]:
     """What was cut off before it was a home does not keep `init` from making one."""
-    daemon.Home(home).check_new()
+    homes.Home(home).check_new()
     return []
 
 

@@ -28,7 +28,7 @@ from typing import Any
 
 import trio
 
-from node import daemon
+from node import homes
 from node.encoding import cid as cids
 from node.encoding import names
 from node.errors import StoreFailed, Unreachable, WillcallError
@@ -92,14 +92,14 @@ class Load:
 
 async def live(folder: Path, notes: Notes, load: Load) -> None:
     """Runs the node of a home, which is made when it is absent."""
-    home = daemon.Home(folder)
+    home = homes.Home(folder)
     if load.inline:
         in_line()
     if not home.config.exists():
-        await daemon.init(home, name="anna", listen=None, at=None)
+        await homes.init(home, name="anna", listen=None, at=None)
         notes.say("made")
     with HomeLock(home.lock):
-        async with daemon.opened(home) as (db, files), trio.open_nursery() as nursery:
+        async with homes.opened(home) as (db, files), trio.open_nursery() as nursery:
             await files.clean()
             node = nodes.make(
                 db=db,
