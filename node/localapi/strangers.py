@@ -139,26 +139,14 @@ class StrangerCalls:
         found: Held | Mail = self._core.db.read(lambda tx: _either(tx, me, ref))
         if found.message is None:
             raise Usage("this is an introduction, not a message", next="willcall held")
-        name, sender = found.message, found.sender
-        promise, peer, block = self._core.db.read(
-            lambda tx: (
-                tx.promises.get(me, sender, name),
-                tx.peers.get(me, sender),
-                tx.blocks.get(name),
-            )
-        )
-        root = None
-        if isinstance(found, Mail) and block is not None and block.refs:
-            root = self._core.db.read(lambda tx: tx.blocks.data(block))
-        known = None if peer is None else peer.record
-        if isinstance(found, Held):
-            known = known or await self._told(found)
+        promise, known, root = self._core.db.read(lambda tx: _kept(tx, me, found))
         evidence = None if promise is None else promise.proof
-        evidence = found.proof if isinstance(found, Held) else evidence
+        if isinstance(found, Held):
+            evidence, known = found.proof, known or await self._told(found)
         made = report.Report(
             willcall_report=1,
-            message=cids.show(name),
-            author=names.did(sender),
+            message=cids.show(found.message),
+            author=names.did(found.sender),
             evidence=report.encoded(evidence),
             record=report.encoded(known),
             root=report.encoded(root),
@@ -253,6 +241,19 @@ def _either(tx: Tables, owner: Key, ref: str) -> Held | Mail:
             next="willcall held",
         )
     return found
+
+
+def _kept(
+    tx: Tables, me: Key, found: Held | Mail
+) -> tuple[Promise | None, bytes | None, bytes | None]:
+    """What is kept of a message's author: promise and record; and the root that was picked up."""
+    assert found.message is not None
+    promise = tx.promises.get(me, found.sender, found.message)
+    peer, block = tx.peers.get(me, found.sender), tx.blocks.get(found.message)
+    root = None
+    if isinstance(found, Mail) and block is not None and block.refs:
+        root = tx.blocks.data(block)
+    return promise, None if peer is None else peer.record, root
 
 
 def _said(found: Held | Mail, promise: Promise | None) -> dict[str, str | None]:

@@ -113,30 +113,20 @@ class Follower:
         about = abouts.decode(block).claim
         called = name or about.name
         place.check_new_name(called)
-        id, now = self._core.randomness.bytes(16), self._core.now()
-        urls = tuple(dict.fromkeys(each.url for each in places))
-
-        def work(tx: Tables) -> Archive:
-            row = tx.archives.called("named", owner.owner + library.digest(called))
-            if row is None:
-                row = Archive(
-                    owner=owner.owner, id=id, name=called, publisher=about.owner, created=now,
-                    epoch=about.epoch, urls=urls, pins=pins, poll_at=Instant(now + FIRST),
-                    private=about.access == abouts.PRIVATE,
-                )  # fmt: skip
-                tx.logs.put(empty_log(row, block))
-            elif not row.urls or row.publisher != about.owner or _named(tx, row) != about.name:
-                raise Conflict(
-                    f"another archive is called {called!r} here; nothing was changed",
-                    next="--as NAME",
-                )
-            else:
-                urls_now = tuple(dict.fromkeys((*row.urls, *urls)))[: limits.FOLLOW_ADDRESSES]
-                row = row.but(urls=urls_now)
-            tx.archives.put(row)
-            return row
-
-        row = await self._core.db.transact(work)
+        now = self._core.now()
+        made = Archive(
+            owner=owner.owner,
+            id=self._core.randomness.bytes(16),
+            name=called,
+            publisher=about.owner,
+            created=now,
+            epoch=about.epoch,
+            urls=tuple(dict.fromkeys(each.url for each in places)),
+            pins=pins,
+            poll_at=Instant(now + FIRST),
+            private=about.access == abouts.PRIVATE,
+        )
+        row = await self._core.db.transact(lambda tx: _entered(tx, made, about.name, block))
         self._told[row.id] = now
         self._core.polls.ring()
         return row
@@ -378,6 +368,27 @@ def _due(tx: Tables, now: Instant, busy: set[bytes]) -> tuple[list[Archive], flo
         if row.id not in busy:
             found.append(row)
     return found, 3600.0
+
+
+def _entered(tx: Tables, made: Archive, published: str, block: bytes) -> Archive:
+    """The new row; or that of the same archive, which has the new addresses as well.
+
+    Args:
+        published: what its owner calls it; block: the owner's words.
+    """
+    row = tx.archives.called("named", made.owner + library.digest(made.name))
+    if row is None:
+        tx.logs.put(empty_log(made, block))
+        row = made
+    elif not row.urls or row.publisher != made.publisher or _named(tx, row) != published:
+        raise Conflict(
+            f"another archive is called {made.name!r} here; nothing was changed", next="--as NAME"
+        )
+    else:
+        urls = tuple(dict.fromkeys((*row.urls, *made.urls)))[: limits.FOLLOW_ADDRESSES]
+        row = row.but(urls=urls)
+    tx.archives.put(row)
+    return row
 
 
 def _named(tx: Tables, row: Archive) -> str:
