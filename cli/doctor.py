@@ -72,19 +72,20 @@ def _tell(findings: "Iterable[Finding]") -> None:
     """Says them, each as soon as it is known; ends with the code of the first that fails."""
     rows = []
     for each in findings:
-        rows.append(each)
+        then = None if each.next is None else STATE.pasted(each.next)
+        rows.append((each, then))
         if not STATE.json:
             render.line(f"{MARKS[each.state]:<5} {each.check:<12} {each.detail}")
-            if each.next is not None and each.state != "ok":
-                render.line(f"{'':<19}next: {each.next}")
+            if then is not None and each.state != "ok":
+                render.line(f"{'':<19}next: {then}")
     if STATE.json:
         render.document(
             [
-                {"check": row.check, "state": row.state, "detail": row.detail, "next": row.next}
-                for row in rows
+                {"check": row.check, "state": row.state, "detail": row.detail, "next": then}
+                for row, then in rows
             ]
         )
-    failed = next((row.code for row in rows if row.state == "fail"), None)
+    failed = next((row.code for row, _ in rows if row.state == "fail"), None)
     if failed is not None:
         sys.stdout.flush()
         sys.exit(failed)

@@ -135,6 +135,7 @@ NEXT = {
 def fail(error: WillcallError) -> NoReturn:
     """Says what went wrong and what to do next; ends the program."""
     then = error.next or NEXT.get(error.exit_code, "please report it").format(command=command())
+    then = STATE.pasted(then)
     if STATE.json:
         said = {"error": error.reason, "exit": error.exit_code, "detail": error.text}
         sys.stderr.write(json.dumps(said | {"next": then}, ensure_ascii=False) + "\n")

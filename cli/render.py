@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from cli import reasons
+from cli.state import STATE
 
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 LARGE = 8 * 1024 * 1024
@@ -29,7 +30,7 @@ def line(text: str = "") -> None:
 def hint(text: str) -> None:
     """What to do next: on standard error, on a terminal only."""
     if sys.stderr.isatty():
-        sys.stderr.write(f"  next: {text}\n")
+        sys.stderr.write(f"  next: {STATE.pasted(text)}\n")
 
 
 def note(text: str) -> None:

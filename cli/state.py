@@ -1,11 +1,15 @@
 """The global options, as they were given."""
 
 import os
+import re
 import time
 from pathlib import Path
 
 from cli.local import Local, default_home, home_of
 from node.errors import Usage
+
+_COMMAND = re.compile(r"(?<!they run: )\bwillcall (?!--home)(?![a-z ]*--help)(?=[-a-z])")
+"""Where a hint names a command of ours."""
 
 
 class State:
@@ -35,6 +39,15 @@ class State:
         if self.home is None and not os.environ.get("WILLCALL_HOME"):
             return self._usual()
         return Local(home_of(self.home), self.owner, _age())
+
+    def pasted(self, hint: str) -> str:
+        """A hint whose commands go where this one went, as they stand."""
+        if self.home is None:
+            return hint
+        import shlex
+
+        words = f"willcall --home {shlex.quote(self.home)} "
+        return _COMMAND.sub(lambda _: words, hint)
 
     def _usual(self) -> Local:
         from cli import remote

@@ -77,7 +77,7 @@ def test_check_tells_all_errors(home: Path) -> None:
 @pytest.mark.parametrize("word", ["show", "check"])
 def test_no_home_and_no_text(tmp_path: Path, word: str) -> None:
     said = willcall("--home", str(tmp_path / "none"), "--json", "config", word).failure(78)
-    assert said["next"] == "willcall init"
+    assert said["next"] == f"willcall --home {tmp_path / 'none'} init"
     (tmp_path / "config.toml").write_bytes(b"\xff\xfe")
     said = willcall("--home", str(tmp_path), "--json", "config", word).failure(78)
     assert "config.toml" in said["detail"]

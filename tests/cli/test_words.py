@@ -105,6 +105,7 @@ def test_hints_and_progress_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) 
     assert render.progress(1 << 30) is None
     said = Terminal()
     monkeypatch.setattr(sys, "stderr", said)
+    monkeypatch.setattr(STATE, "home", None)
     render.hint("willcall inbox")
     assert said.getvalue() == "  next: willcall inbox\n"
     assert render.progress(1000) is None
@@ -116,9 +117,32 @@ def test_hints_and_progress_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) 
     assert said.getvalue().endswith("100.0 MiB of 100.0 MiB, 100 %\n")
 
 
+@pytest.mark.parametrize(
+    ("hint", "pasted"),
+    [
+        ("willcall inbox", "willcall --home '/a b' inbox"),
+        ("stop it, then: willcall run", "stop it, then: willcall --home '/a b' run"),
+        (
+            "willcall inbox, willcall sent",
+            "willcall --home '/a b' inbox, willcall --home '/a b' sent",
+        ),
+        ("willcall send --help", "willcall send --help"),
+        ("willcall --home /c run", "willcall --home /c run"),
+        ("they run: willcall contact add LINK", "they run: willcall contact add LINK"),
+        ("try again later", "try again later"),
+    ],
+)
+def test_hints_go_to_the_same_home(monkeypatch: pytest.MonkeyPatch, hint: str, pasted: str) -> None:
+    monkeypatch.setattr(STATE, "home", None)
+    assert STATE.pasted(hint) == hint
+    monkeypatch.setattr(STATE, "home", "/a b")
+    assert STATE.pasted(hint) == pasted
+
+
 def test_failing_says_what_to_do(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr(STATE, "home", None)
     with pytest.raises(SystemExit) as ended:
         main.fail(Conflict("there is one", next="take another"))
     assert ended.value.code == 73

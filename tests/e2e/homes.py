@@ -135,8 +135,9 @@ class Home:
         return done.out.decode()
 
     def refuses(self, code: int, *words: str, data: bytes | None = None) -> dict[str, Any]:
-        """The error document of a command that has to fail."""
-        return self.run("--json", *words, data=data).failure(code)
+        """The error document of a command that has to fail; its hint as without `--home`."""
+        said = self.run("--json", *words, data=data).failure(code)
+        return said | {"next": said["next"].replace(f"willcall --home {self.path} ", "willcall ")}
 
     def local(self, owner: str | None = None) -> Local:
         """The client of the local API, in this process."""

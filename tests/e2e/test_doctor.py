@@ -47,7 +47,7 @@ def test_a_node_that_is_stopped_and_one_that_runs(make: Make) -> None:
     assert ben.json("inbox") == []
     said = anna.says("doctor")
     assert "\nwarn  backup " in said
-    assert "\n                   next: willcall backup" in said
+    assert f"\n                   next: willcall --home {anna.path} backup" in said
     ben.stop()
     (row,) = anna.json("doctor", "reach", "ben")
     assert (row["state"], "no-connection" in row["detail"]) == ("unknown", True)
@@ -63,7 +63,7 @@ def test_things_that_fail(make: Make) -> None:
     (anna.path / "config.toml").write_text("nonsense")
     done = anna.run("--json", "doctor")
     assert done.code == 78
-    assert findings(done)["home"]["next"] == "willcall config check"
+    assert findings(done)["home"]["next"] == f"willcall --home {anna.path} config check"
 
 
 def test_a_name_nobody_has_and_files_that_are_not_there(make: Make) -> None:

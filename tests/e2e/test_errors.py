@@ -286,4 +286,4 @@ def test_every_command_says_how_to_start_a_node(folder: Path, path: str) -> None
             said.append(done.failure(69))
     assert said, "none of its examples came as far as the node"
     assert said[0]["error"] == "not-running"
-    assert said[0]["next"].startswith("willcall init")
+    assert said[0]["next"].startswith(f"willcall --home {folder} init")

@@ -218,7 +218,7 @@ def test_init_on_an_address_nobody_can_have(folder: Path) -> None:
 
 def test_no_home(folder: Path) -> None:
     said = willcall("--json", "--home", str(folder / "none"), "run").failure(78)
-    assert said["next"] == "willcall init"
+    assert said["next"] == f"willcall --home {folder / 'none'} init"
     assert not (folder / "none").exists()
 
 

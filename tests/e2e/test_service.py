@@ -240,7 +240,7 @@ def test_without_systemd(make: Make) -> None:
     anna = make("anna")
     if Path("/run/systemd/system").is_dir():
         pytest.skip("systemd runs this machine")
-    said = anna.refuses(69, "service", "install")
+    said = anna.run("--json", "service", "install").failure(69)
     assert said["error"] == "no-systemd"
     assert f"--home {anna.path} run" in said["next"]
     assert anna.json("service", "remove")["removed"] == []

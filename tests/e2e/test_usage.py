@@ -156,7 +156,7 @@ def test_which_home_is_meant(make: Make, folder: Path) -> None:
     assert "willcall init" in said["next"]
     said = willcall("whoami", "--json", "--home", str(anna.path), env=env).failure(69)
     assert str(anna.path) in said["detail"]
-    assert said["next"] == "willcall run"
+    assert said["next"] == f"willcall --home {anna.path} run"
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_which_home_is_meant(make: Make, folder: Path) -> None:
 def test_without_a_node(folder: Path, words: tuple[str, ...]) -> None:
     done = willcall("--home", str(folder), *words)
     assert (done.code, done.out) == (69, b"")
-    assert "next: willcall init" in done.err
+    assert f"next: willcall --home {folder} init" in done.err
     assert "Traceback" not in done.err
     said = willcall("--json", "--home", str(folder), *words).failure(69)
     assert said["error"] == "not-running"
