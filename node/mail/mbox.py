@@ -11,6 +11,9 @@ Read are three dialects, which differ in what a `>` before `From ` means:
     mboxcl2   nothing was quoted; Content-Length says where a message ends
 
 Only mboxrd says of itself what it is, and only in the files of programs that write `mboxrd@`.
+
+Not every line `From …` of a real file begins a message: some programs quote none. It does where it
+says a moment, as separators do; without one, between an empty line and a field of a header.
 """
 
 import re
@@ -36,6 +39,12 @@ _OPEN = re.compile(rb"\n>*+(F|Fr|Fro|From)?")
 _LENGTH = re.compile(rb"\ncontent-length:[ \t]*([0-9]{1,12})[ \t\r]*\n", re.IGNORECASE)
 _HEADER = 64 * 1024
 """Bytes of a message in which its Content-Length is looked for."""
+_LINE = 1000
+"""Bytes of a separator at most, its line end counted (RFC 5322 §2.1.1)."""
+_FIELD = re.compile(rb"[!-9;-~]{1,76}[ \t]*:")
+"""The name of a field: RFC 5322 §3.6.8, and §4.5 for spaces before the colon."""
+_NAME = 80
+"""Bytes of the line after a separator that tell whether it is a field."""
 _BEYOND = 4
 """Line ends between a message of known length and the next separator, at most."""
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -158,7 +167,15 @@ class Splitter:
                 return -1
             if claimed is not None:
                 self._look_at(claimed, last=last)
-        at = buffer.find(_SEPARATOR, self._searched)
+        while (at := buffer.find(_SEPARATOR, self._searched)) > 0:
+            if (self._stated or 0) > 0 or not buffer.startswith(_SEPARATOR):
+                return at  # a length led to it, or nothing but empty lines was before
+            if not last and len(buffer) < at + _LINE + _NAME:
+                self._searched = at
+                return -1
+            if _divides(bytes(buffer[max(0, at - 2) : at + _LINE + _NAME])):
+                return at
+            self._searched = at + 1
         if at < 0:
             self._searched = max(self._searched, len(buffer) - len(_SEPARATOR) + 1)
         return at
@@ -195,6 +212,21 @@ class Splitter:
         if self._quoted is not None and b">From " in content:
             content = self._quoted.sub(b"\n", content)
         return Message(separator, content[1:])
+
+
+def _divides(around: bytes) -> bool:
+    """Whether a line `From …` begins a message.
+
+    Args:
+        around: the file from two bytes before its own line feed on, with the line that follows.
+    """
+    start = around.index(_SEPARATOR)
+    end = around.find(b"\n", start + 1)
+    end = len(around) if end < 0 else end
+    if _MOMENT.search(around, start, min(end, start + _LINE)):
+        return True
+    after_empty = around[:start].endswith((b"\n", b"\n\r"))
+    return after_empty and _FIELD.match(around, end + 1) is not None
 
 
 def _claimed_end(buffer: bytearray) -> int | None:

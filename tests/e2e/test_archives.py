@@ -217,7 +217,7 @@ def test_a_rewritten_history(make: Make, folder: Path) -> None:
     shown = ben.json("archive", "show", "cats")
     for proof, size in zip(shown["fork"], (4, 5), strict=True):
         assert independent.checkpoint(proof.encode(), row["vkey"])[0] == size
-    assert "willcall archive show cats" in told.err
+    assert f"willcall --home {ben.path} archive show cats" in told.err
     said = ben.says("archive", "show", "cats").splitlines()
     for proof in shown["fork"]:
         at = said.index(f"  | {row['vkey'].partition('+')[0]}")

@@ -9,6 +9,8 @@ from node.errors import Malformed, TooLarge
 from node.mail.mbox import DIALECTS, Splitter, join, moment, sniff, split, write
 from node.units import Instant
 
+DATE = b"Thu Jan  2 12:00:29 2020"
+
 LINES = [
     b"From me",
     b">From me",
@@ -36,17 +38,17 @@ def chunked(data: bytes, size: int) -> list[bytes]:
         (b"From a\nx\n", [b"x\n"]),
         (b"From a\nx", [b"x"]),
         (b"\n\nFrom a\nx\n\n", [b"x\n"]),
-        (b"From a\nx\n\n\nFrom b\ny\n\n", [b"x\n\n", b"y\n"]),
-        (b"From a\nx\nFrom b\ny\n", [b"x\n", b"y\n"]),
-        (b"From a\r\nx\r\n\r\nFrom b\r\n>From c\r\n\r\n", [b"x\r\n", b"From c\r\n"]),
+        (b"From a\nx\n\n\nFrom b " + DATE + b"\ny\n\n", [b"x\n\n", b"y\n"]),
+        (b"From a\nx\nFrom b " + DATE + b"\ny\n", [b"x\n", b"y\n"]),
+        (b"From a\r\nx\r\n\r\nFrom b " + DATE + b"\r\n>From c\r\n\r\n", [b"x\r\n", b"From c\r\n"]),
         (
             b"From a\n>From b\n>>From c\n >From d\n>From\n\n",
             [b"From b\n>From c\n >From d\n>From\n"],
         ),
         (b"From a\n\n", [b""]),
-        (b"From a\nFrom b\n", [b"", b""]),
+        (b"From a\nFrom b " + DATE + b"\n", [b"", b""]),
         (b"From a", [b""]),
-        (b"From a\nx\n\nFrom b", [b"x\n", b""]),
+        (b"From a\nx\n\nFrom b " + DATE, [b"x\n", b""]),
         (b"From a\nx\r\n\n", [b"x\r\n"]),
     ],
 )
@@ -226,8 +228,50 @@ def test_when_it_came(separator: bytes, millis: int | None) -> None:
 
 def test_separators_come_along() -> None:
     splitter = Splitter()
-    got = [*splitter.feed(b"From a b\r\nx\r\n\r\nFrom c"), *splitter.end()]
-    assert got == [(b"From a b", b"x\r\n"), (b"From c", b"")]
+    got = [*splitter.feed(b"From a b\r\nx\r\n\r\nFrom c " + DATE), *splitter.end()]
+    assert got == [(b"From a b", b"x\r\n"), (b"From c " + DATE, b"")]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"From now on it is Thursday",
+        b"From here to there:",
+        b"From 12:30 on, 2020 people came",
+        b"From " + b"x" * 2000 + b" " + DATE,
+        b"From a Thu Jan  2 of 2020",
+    ],
+)
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+@pytest.mark.parametrize("size", [1, 7, 5000])
+def test_a_line_of_a_body_divides_nothing(line: bytes, end: bytes, size: int) -> None:
+    body = end.join([b"Subject: s", b"", b"Hello.", b"", line, b"we go.", line, b"", line, b""])
+    file = b"From a " + DATE + end + body + end + b"From b " + DATE + end + b"B: c" + end
+    assert list(split(chunked(file, size))) == [body, b"B: c" + end]
+    assert list(split(chunked(file[: file.index(b"From b")], size))) == [body]
+
+
+@pytest.mark.parametrize(
+    "separator",
+    [
+        b"From - Thu Jan 02 12:00:29 2020",
+        b"From a at b.test  Thu Jan  2 12:00:29 2020",
+        b"From a@b.test Thu Jan  2 12:00 2020",
+        b"From a@b.test Thu Jan  2 12:00:29 EST 2020",
+        b"From a@b.test Thu Jan  2 12:00:29 +0100 2020",
+        b"From a@b.test Thu Jan  2 12:00:29 2020 remote from c",
+        b"From 123@xxx Thu Jan 02 12:00:29 +0000 2020",
+        b"From ",
+        b"From ???@??? ",
+        b"From nobody",
+    ],
+)
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+@pytest.mark.parametrize("size", [1, 7, 5000])
+def test_separators_that_programs_write(separator: bytes, end: bytes, size: int) -> None:
+    letters = [end.join([b"Subject: %d" % n, b"", b"text", b""]) for n in range(3)]
+    file = b"".join(separator + end + each + end for each in letters)
+    assert list(split(chunked(file, size))) == letters
 
 
 @pytest.mark.corpus
