@@ -294,10 +294,12 @@ def on_answer(
 ) -> None:
     """The other node answered our introduction."""
     row = tx.peers.get(owner, did)
-    if row is not None and answer.record is not None and _replaces(answer.record, row):
-        learn(tx, owner, did, answer.record.block, now)
-        return
     if row is None:
+        return
+    if answer.record is not None and _replaces(answer.record, row):
+        row = learn(tx, owner, did, answer.record.block, now) or row
+        if row.heir is None:  # it names itself, or us: nobody took over, and it is asked again
+            tx.peers.put(peers.on_not_introduced(row, "nonsense", now, jitter))
         return
     if answer.state == "accepted" and answer.introduction is not None:
         if not _complete(tx, row, answer.introduction, now):

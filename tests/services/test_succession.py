@@ -473,6 +473,19 @@ async def test_nobody_takes_over(autojump_clock: object) -> None:
         assert row_of(ben, other.key).name == "other"
 
 
+async def test_who_is_met_and_names_us_is_asked_by_the_schedule(autojump_clock: object) -> None:
+    """The introduction stays owed, but not at once, again and again."""
+    async with world() as w:
+        ben, eve = await w.add("ben"), Puppet(w, "eve")
+        mine = record.decode(final(eve, key_of(ben)))
+        told = answers.refused("stale-record", record=mine)
+        eve.says["/v1/introductions"] = Response(status=200, body=answers.encode(told))
+        await ben.join(f"{names.did(eve.key)}@{eve.origin}")
+        await trio.sleep(60)
+        assert 1 < eve.told("/v1/introductions") < 5
+        assert (row_of(ben, eve.key).heir, row_of(ben, eve.key).refused) == (None, "nonsense")
+
+
 async def test_who_was_blocked_stays_blocked(autojump_clock: object) -> None:
     async with world() as w:
         ben, eve, heir = await w.add("ben"), Puppet(w, "eve"), Puppet(w, "heir", 2)
