@@ -7,7 +7,7 @@ before it (large mail: a draft, whose files a crash leaves behind are removed at
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import trio
 
@@ -20,8 +20,8 @@ from node.machines.rows import Delivery, Draft, Owner, Sent
 from node.objects import content
 from node.objects.message import Part, fits_body
 from node.ports import Tables
-from node.services import arrive, ledger
-from node.services.core import Core
+from node.services import arrive, ledger, owners, succession
+from node.services.core import Core, the_owner
 from node.units import Instant, Key
 
 
@@ -67,6 +67,7 @@ class Submission:
 
         Raises:
             OverQuota: there is no room for all of them; nothing was stored.
+            Refused: the author's key was replaced; nothing was stored.
             StoreFailed: nothing was stored.
         """
         self._check(terms, contents)
@@ -115,7 +116,7 @@ class Submission:
             terms: for whom and how long.
 
         Raises:
-            OverQuota, TooLarge: nothing was stored.
+            OverQuota, Refused, TooLarge: nothing was stored.
             Usage: the content ended early or went on too long.
         """
         self._check(terms, ())
@@ -199,6 +200,8 @@ class Submission:
         self, tx: Tables, owner: Owner, sealed: Sequence[Sealed], terms: Terms, now: Instant
     ) -> None:
         """Blocks, message rows, delivery rows, quota and the peers' clocks, together."""
+        owners.check_current(the_owner(tx, owner.owner))
+        terms = _today(tx, owner.owner, terms)
         secret = tx.node().ticket
         account = ledger.account(tx, owner.owner)
         for each in sealed:
@@ -230,6 +233,12 @@ class Submission:
                 arrive.abandon(tx, draft)
 
         await self._core.db.transact(work)
+
+
+def _today(tx: Tables, owner: Key, terms: Terms) -> Terms:
+    """For whom it is now: a key may have been replaced while a large message came in."""
+    to = dict.fromkeys(succession.end_of(tx, owner, did) for did in terms.to)
+    return replace(terms, to=tuple(to))
 
 
 def _sent(

@@ -1,6 +1,8 @@
 """A key replaced by the recovery phrase: who follows, and what the old one still can do."""
 
 import random
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +14,7 @@ from node.crypto import phrase
 from node.discovery.webfinger import Handle
 from node.encoding import cid as cids
 from node.encoding import names
+from node.encoding.cid import Cid
 from node.errors import Conflict, Malformed, Refused
 from node.machines.rows import Delivery, Owner, Peer, Pin
 from node.objects import answer as answers
@@ -22,6 +25,7 @@ from node.objects.record import Endpoint
 from node.ports import Request, Response
 from node.services import find, meet, owners, petnames, succession, views
 from node.services.mailbox import Mailbox
+from node.services.submit import Terms
 from node.units import DAY, Key
 from tests.fakes.world import Machine, Weather, World, config_of, until, world
 from tests.services.puppet import Puppet, did_path
@@ -218,6 +222,34 @@ async def test_a_message_to_both_keys_is_one_delivery(autojump_clock: object) ->
         sent = ben.on.core.db.read(lambda tx: tx.sent.get(key_of(ben), both))
         assert sent is not None
         assert (sent.open, sent.recipients) == (1, 1)
+
+
+async def test_a_key_replaced_while_a_large_letter_is_taken(autojump_clock: object) -> None:
+    """The addressee's is followed, though it was written to by the old one; the author's sends
+    nothing any more."""
+    async with world() as w:
+        anna, ben, carl = await w.add("anna"), await w.add("ben"), await w.add("carl")
+        await w.friends(anna, ben)
+        old, author = key_of(anna), ben.owner()
+        made: list[Key] = []
+
+        async def chunks(machine: Machine) -> AsyncGenerator[bytes, None]:
+            yield b"x" * 30_000
+            made.append((await replaced(machine))[0].owner)
+            await trio.sleep(600)
+            yield b"x" * 30_000
+
+        async def send(machine: Machine, *to: Key) -> Cid:
+            async with aclosing(chunks(machine)) as pieces:
+                terms = Terms(to=to)
+                return await ben.on.submission.large(author, pieces, 60_000, terms)
+
+        sent = await send(anna, old)
+        await until(lambda: ben.state(sent, made[0]) == "confirmed", 600)
+        assert [row.to for row in deliveries(ben, sent)] == made
+        with pytest.raises(Refused, match="was replaced"):
+            await send(ben, key_of(carl))
+        assert await ben.complaints() == []
 
 
 async def test_twice_and_who_knows_only_the_first(autojump_clock: object) -> None:
