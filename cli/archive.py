@@ -1,5 +1,6 @@
 """`archive …`: lists that are polled: publish them, follow them, read them."""
 
+import sys
 from typing import Any
 
 import typer
@@ -225,18 +226,22 @@ def poll(
         return
     if by is not None:
         raise Usage("--from is for one archive", next="willcall archive poll NAME --from URL")
-    _polled([_one(local, row["name"]) for row in local.get("archives") if row["followed"]])
+    rows = [_one(local, row["name"]) for row in local.get("archives") if row["followed"]]
+    _polled(rows)
+    if failed := [row["exit"] for row in rows if "exit" in row]:
+        sys.stdout.flush()
+        sys.exit(min(failed))  # what does not hold is worse than silence
 
 
 def _one(local: Local, name: str) -> dict[str, Any]:
-    """A poll of one among all: what fails is told in its line."""
+    """A poll of one among all: what fails is told in its line, and by the exit code in the end."""
     try:
         made: dict[str, Any] = local.post("archive-poll", name)
         return made
     except WillcallError as error:
         row = local.get("archive", name)
         return {"name": name, "before": row["size"], "after": row["size"], "verified": False,
-                "reason": error.text}  # fmt: skip
+                "reason": error.text, "exit": error.exit_code}  # fmt: skip
 
 
 def _polled(rows: list[dict[str, Any]], *, one: bool = False) -> None:

@@ -171,15 +171,15 @@ class Follower:
             by: another place than usual; an own archive that was restored catches up there.
 
         Raises:
-            Refused: it forked before. Unverified, Malformed: what came does not hold.
-            Unreachable: nobody answered.
+            Unverified, Malformed: what came does not hold, or it forked before.
+            Unreachable: nobody answered. Refused: it is not followed any more.
         """
         async with self._locks.setdefault(row.id, trio.Lock()):
             found = self._core.db.read(lambda tx: tx.archives.get(row.id))
             if found is None:
                 raise Refused(f"{row.name} is not followed any more", reason="no-archive")
             if found.fork:
-                raise Refused(
+                raise Unverified(
                     found.reason or "it forked", reason="forked",
                     next=f"willcall archive show {row.name}",
                 )  # fmt: skip

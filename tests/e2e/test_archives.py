@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import http.client
+import json
 import mailbox
 import re
 import shutil
@@ -180,7 +181,9 @@ def test_following(make: Make, folder: Path) -> None:
     anna.stop()
     assert "its node" in ben.refuses(69, "archive", "poll", "felines")["next"]
     assert "its node" in ben.refuses(69, "archive", "follow", row["url"])["next"]
-    assert ben.json("archive", "poll")[0] == polled | {"before": 4, "verified": False}
+    every = ben.run("--json", "archive", "poll")
+    assert (every.code, every.err) == (69, "")
+    assert json.loads(every.out)[0] == polled | {"before": 4, "verified": False}
     assert "nothing was" not in ben.says("archive", "show", "felines")
     other = row["url"].replace("127.0.0.1", "localhost")
     anna.start()
@@ -224,7 +227,11 @@ def test_a_rewritten_history(make: Make, folder: Path) -> None:
         head = proof.splitlines()
         assert said[at : at + len(head)] == [f"  | {each}" for each in head]
         said = said[at + 1 :]
-    assert ben.refuses(77, "archive", "poll", "cats")["error"] == "forked"
+    assert ben.refuses(65, "archive", "poll", "cats")["error"] == "forked"
+    assert ben.run("archive", "poll").code == 65
+    every = ben.run("archive", "poll", "--json")
+    assert (every.code, every.err) == (65, "")
+    assert [made["verified"] for made in json.loads(every.out)] == [False]
     assert ben.run("archive", "read", "cats", "3", "--raw").out == letter(4)
 
 

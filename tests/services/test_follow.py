@@ -442,7 +442,7 @@ async def test_a_rewritten_history_is_caught(autojump_clock: trio.testing.MockCl
             assert row.reason is not None
             assert "\n" not in row.reason
             assert (log_of(ben, "cats").note, row.poll_at) == (ours, None)
-            assert await refused(ben, Refused) == "forked"
+            assert await refused(ben, Unverified) == "forked"
             assert await contents(ben, "cats") == [letter(n) for n in range(3)]
             assert any("archive-forked" in line for line in ben.notes)
 
