@@ -158,6 +158,12 @@ def rewind(tx: Tables, now: Instant) -> None:
     for pickup in list(tx.pickups.scan()):
         if pickup.next_at is not None:
             tx.pickups.put(pickup.but(next_at=min(pickup.next_at, now)))
+    for slot in list(tx.held.scan()):
+        if slot.call_at is not None:
+            tx.held.put(slot.but(call_at=min(slot.call_at, now)))
+    for archive in list(tx.archives.scan()):
+        if archive.poll_at is not None:
+            tx.archives.put(archive.but(poll_at=min(archive.poll_at, now)))
 
 
 def _sooner(row: Peer, now: Instant) -> Peer:
@@ -170,5 +176,6 @@ def _sooner(row: Peer, now: Instant) -> Peer:
         poll_at=None if row.poll_at is None else min(row.poll_at, now),
         introduce_at=min(row.introduce_at, now),
         nudged_at=min(row.nudged_at, now),
+        asked=min(row.asked, now),
     )
     return made

@@ -8,10 +8,14 @@ import trio
 from node.errors import StoreFailed
 from node.ports import Request, Response
 from node.services.mailbox import Mailbox
-from node.units import DAY
+from node.units import DAY, Instant
 from tests.fakes.world import until, world
 from tests.services.puppet import Puppet
+from tests.services.shelves import added, letter, published
+from tests.services.test_behind import behind
+from tests.services.test_callback import slots
 from tests.services.test_delivery import key_of
+from tests.services.test_follow import follow, items, url
 
 YEAR = 365 * DAY
 
@@ -102,6 +106,41 @@ async def test_a_clock_that_was_wrong_before_a_restart_puts_nothing_off(
         await w.back(anna)
         w.net.machines[eve.origin] = eve  # type: ignore[assignment]
         await until(lambda: anna.state(message, eve.key) == "notified", 2 * 86_400)
+
+
+@pytest.mark.parametrize("step", [5 * DAY, YEAR])
+async def test_polls_are_answered_after_both_clocks_were_put_back(
+    autojump_clock: object, step: int
+) -> None:
+    """Two nodes of one machine: the last poll is of a time that does not come for long."""
+    async with world() as w:
+        anna, ben = await behind(w)
+        for each in (anna, ben):
+            each.clock.step(step)
+        await trio.sleep(3600)
+        for each in (anna, ben):
+            each.clock.step(-step)
+        await trio.sleep(2 * 3600)
+        message = await ben.send([key_of(anna)], b"hello")
+        await until(lambda: ben.state(message, key_of(anna)) == "confirmed")
+
+
+async def test_archives_and_strangers_are_asked_after_the_clock_was_put_back(
+    autojump_clock: object,
+) -> None:
+    async with world() as w:
+        anna, ben, eve = await w.add("anna"), await w.add("ben"), Puppet(w, "eve")
+        await published(anna, "cats", [letter(1)])
+        ben.clock.step(YEAR)
+        await follow(ben, url(anna, "cats"))
+        await until(lambda: len(items(ben, "cats")) == 1)
+        kept = Instant(ben.now() + 30 * DAY)
+        await eve.notify(ben, eve.item(ben, eve.letter(), keep_until=kept))
+        await until(lambda: any(row.answered for row in slots(ben)))
+        ben.clock.step(-YEAR)
+        await added(anna, "cats", [letter(2)])
+        await until(lambda: len(items(ben, "cats")) == 2)
+        await until(lambda: any(row.shown for row in slots(ben)), 2 * 3600)
 
 
 async def test_a_clock_that_was_wrong_between_two_sweeps_puts_nothing_off(
