@@ -161,6 +161,9 @@ def rewind(tx: Tables, now: Instant) -> None:
     for slot in list(tx.held.scan()):
         if slot.call_at is not None:
             tx.held.put(slot.but(call_at=min(slot.call_at, now)))
+    for known in list(tx.standings.scan()):
+        if known.answered > now:  # "an hour later" would be after that
+            tx.standings.delete(known)
     for archive in list(tx.archives.scan()):
         if archive.poll_at is not None:
             tx.archives.put(archive.but(poll_at=min(archive.poll_at, now)))
