@@ -71,6 +71,7 @@ PATHS: Mapping[str, Route] = {
     "/v1/blocks": Route({"POST": BLOCKS}, answer=limits.CAR),
     "/.well-known/willcall": Route(READ),
     "/.well-known/webfinger": Route(READ, query=True),
+    "/archives": Route(READ),
     "/archives/": Route(READ),
 }
 

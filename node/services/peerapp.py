@@ -87,6 +87,8 @@ class Peers:
             return self._owner(last)
         if folder == "/v1/records":
             return self._listed(last)
+        if path == "/archives":
+            return Response(status=301, headers=(("Location", "/archives/"),))
         if folder == "/i":
             return self._invited(last)
         if path == "/.well-known/willcall":

@@ -47,8 +47,9 @@ class View:
 
     @property
     def state(self) -> str:
-        """Changes when the log grows, or a body comes."""
-        return f"{self.log.note!r} {self.row.epoch} {self.row.verified} {self.behind}"
+        """Changes when the log grows, a body comes, or trust stops."""
+        trusted = f"{self.row.verified} {bool(self.row.fork)}"
+        return f"{self.log.note!r} {self.row.epoch} {trusted} {self.behind}"
 
 
 class Made(NamedTuple):
@@ -111,7 +112,8 @@ class Frame:
         up = "../" * view.path.count("/") or "./"
         at = library.place_of(view.row, self.core.config.origin)
         link = place.link(at.url, view.row.publisher)
-        archive = {"name": view.row.name, "link": link}
+        forked = view.row.reason if view.row.fork else None
+        archive = {"name": view.row.name, "link": link, "forked": forked}
         return self.looks.page(name, title=title, archive=archive, up=up, **values)
 
     def answer(self, view: View, page: bytes) -> Response:

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import html
 import http.client
 import json
 import mailbox
@@ -195,7 +196,7 @@ def test_following(make: Make, folder: Path) -> None:
     ben.refuses(67, "archive", "read", "felines", "2")
 
 
-def test_a_rewritten_history(make: Make, folder: Path) -> None:
+def test_a_rewritten_history(make: Make, visit: Visit, folder: Path) -> None:
     """The operator puts back an old copy of the home by hand, and goes on from there."""
     anna, ben = make("anna"), make("ben")
     anna.start()
@@ -207,6 +208,10 @@ def test_a_rewritten_history(make: Make, folder: Path) -> None:
     anna.json("archive", "add", "cats", "-", data=mbox([letter(4)]))
     ben.json("archive", "follow", row["link"])
     assert ben.json("archive", "poll", "cats")["after"] == 4
+    ben.json("archive", "publish", "cats")
+    assert b"one log" not in visit(ben).get("/archives/cats/")
+    status, _, fields = visit(ben).ask("/archives")
+    assert (status, fields["location"]) == (301, "/archives/")
     anna.stop()
     shutil.rmtree(anna.path)
     shutil.copytree(folder / "old", anna.path)
@@ -227,6 +232,9 @@ def test_a_rewritten_history(make: Make, folder: Path) -> None:
         head = proof.splitlines()
         assert said[at : at + len(head)] == [f"  | {each}" for each in head]
         said = said[at + 1 :]
+    for page in ("", "2020-01.html"):  # a mirror says it to browsers, too
+        said_there = html.unescape(visit(ben).get(f"/archives/cats/{page}").decode())
+        assert f"{first.splitlines()[0].partition(': ')[2]}; " in said_there, page
     assert ben.refuses(65, "archive", "poll", "cats")["error"] == "forked"
     assert ben.run("archive", "poll").code == 65
     every = ben.run("archive", "poll", "--json")
