@@ -126,7 +126,7 @@ class Hearing:
             return encode_poll(asked.since, False, [])  # nothing to seal to yet
         rows = list(
             islice(
-                tx.deliveries.by("open", owner.owner, peer.did, after=asked.since),
+                tx.deliveries.by("open", owner.owner, peer.did, after=_after(tx, asked)),
                 most + 1,
             )
         )
@@ -198,6 +198,16 @@ def _peers_called(tx: Tables, did: Key) -> list[Peer]:
     found = (tx.peers.get(row.owner, did) for row in tx.owners.scan())
     known = (row for row in found if row is not None)
     return [row for row in known if row.name is not None or row.heir is not None]
+
+
+def _after(tx: Tables, asked: Poll) -> Instant:
+    """Above which stamp the poller is told.
+
+    One that we have not given yet is of our life before a restore, when our clock was ahead: it
+    says nothing of what is open now.
+    """
+    given = ledger.account(tx, asked.to).stamp
+    return asked.since if asked.since <= given else Instant(0)
 
 
 def _pair(asked: Poll) -> bytes:

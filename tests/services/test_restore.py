@@ -17,6 +17,7 @@ from tests.fakes.audit import database
 from tests.fakes.world import Machine, until, world
 from tests.services.puppet import Puppet
 from tests.services.shelves import added, letter, published, row_of
+from tests.services.test_behind import behind
 from tests.services.test_delivery import key_of
 
 
@@ -238,6 +239,29 @@ async def test_an_author_restored_after_its_recipient_is_told_again(
         w.net.calls.clear()
         await trio.sleep(86_400)
         assert len(w.net.calls) < 30  # nobody tells for ever
+
+
+async def test_an_author_restored_from_before_its_clock_was_wrong(autojump_clock: object) -> None:
+    """Its recipient, whom nobody can call, asks from where the life before had come to."""
+    async with world() as w:
+        anna, ben = await behind(w)
+        to = key_of(anna)
+        await ben.flushed()
+        disk, files, memory = ben.disk.copy(), ben.files.copy(), ben.now()
+        for each in (anna, ben):
+            each.clock.step(5 * DAY)
+        first = await ben.send([to], b"of a day to come")
+        await until(lambda: ben.state(first, to) == "confirmed")
+        await trio.sleep(3600)
+        await w.off(ben)
+        for each in (anna, ben):
+            each.clock.step(-5 * DAY)
+        await ben.restore(disk, files, memory)
+        await w.back(ben)
+        await trio.sleep(3600)
+        second = await ben.send([to], b"of today")
+        await until(lambda: ben.state(second, to) == "confirmed")
+        assert len(anna.inbox()) == 2
 
 
 async def _call(machine: Machine) -> None:
