@@ -118,6 +118,8 @@ def reading(path: Path) -> Iterator[Backup]:
 def _unreadable(path: Path, error: OSError) -> WillcallError:
     if isinstance(error, FileNotFoundError):
         return Absent(f"there is no file {path}", next="is the name right?")
+    if isinstance(error, IsADirectoryError):
+        return Absent(f"{path} is a folder, and a backup is a file", next="is the name right?")
     if isinstance(error, PermissionError):
         return Refused(f"{path} may not be read by this user")
     return StoreFailed(f"{path} can't be read: {error.strerror}")

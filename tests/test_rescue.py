@@ -25,7 +25,6 @@ from node.errors import (
     Malformed,
     StoreFailed,
     Unverified,
-    WillcallError,
 )
 from node.homes import Home, init, opened
 from node.machines import rows
@@ -231,7 +230,7 @@ def test_what_is_in_the_way_stays(source: Source, tmp_path: Path) -> None:
 def test_no_file(tmp_path: Path) -> None:
     with pytest.raises(Absent):
         verified(tmp_path / "none", "words")
-    with pytest.raises(WillcallError, match="can't be read"):
+    with pytest.raises(Absent, match="is a folder"):
         verified(tmp_path, "words")
 
 

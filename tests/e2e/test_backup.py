@@ -163,6 +163,8 @@ def test_each_refusal_has_its_code(pair: Pair, folder: Path) -> None:
     assert "exists" in anna.refuses(73, "backup", str(pair.file))["detail"]
     assert new.refuses(65, "restore", str(pair.file), data=b"zoo " * 24)["error"] == "malformed"
     assert new.refuses(66, "restore", str(folder / "nothing"), data=pair.words)["next"]
+    for words in (("restore", str(folder)), ("backup", "verify", str(folder))):
+        assert new.refuses(66, *words, data=pair.words)["next"] == "is the name right?"
     assert pair.ben.refuses(73, "restore", str(pair.file), data=pair.words)["error"] == "exists"
     assert new.refuses(69, "backup", str(folder / "x.backup"))["next"]
     for bad in (("backup", "verify"), ("backup", "a", "b")):
