@@ -270,8 +270,7 @@ def reopen(
             continue
         account = ledger.account(tx, owner)
         stamp = ledger.next_stamp(account, now)
-        kept = sent.charge in ("waiting", "grace")
-        opened = outbox.on_lost(before, memory, start, stamp, now, kept=kept)
+        opened = outbox.on_lost(before, memory, start, stamp, now, kept=sent.charge != "gone")
         if opened != before:
             tx.accounts.put(account.but(stamp=stamp))
             ledger.change(tx, before, opened, now, keep_sent=keep_sent)

@@ -68,6 +68,27 @@ async def test_after_the_grace_it_is_gone(autojump_clock: object) -> None:
         assert anna.state(message, eve.key) == "confirmed"
 
 
+async def test_a_grace_that_ended_by_a_wrong_clock(autojump_clock: object) -> None:
+    """What stayed as sent mail is still there to be called for."""
+    async with world() as w:
+        anna, ben = await w.add("anna"), await w.add("ben")
+        await w.friends(anna, ben)
+        to = key_of(ben)
+        await ben.flushed()
+        disk, files, memory = ben.disk.copy(), ben.files.copy(), ben.now()
+        message = await anna.send([to], b"x" * 60_000)
+        await until(lambda: anna.state(message, to) == "confirmed", 60)
+        anna.clock.step(30 * DAY)
+        await trio.sleep(2 * 86_400)
+        anna.clock.step(-30 * DAY)
+        await trio.sleep(3600)
+        await w.off(ben)
+        await ben.restore(disk, files, memory)
+        await w.back(ben)
+        await until(lambda: [name for _, name, _ in ben.inbox()] == [message])
+        await until(lambda: anna.state(message, to) == "confirmed")
+
+
 async def test_receipts_from_before_the_restore_are_void(autojump_clock: object) -> None:
     async with world() as w:
         anna, eve = await w.add("anna"), Puppet(w, "eve")
