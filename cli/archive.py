@@ -348,14 +348,17 @@ def list_(
     name: str | None = typer.Argument(None, help="Its messages; else all archives."),
     limit: int | None = typer.Option(None, "--limit", metavar="N", min=1, help="20 if not told."),
     before: int | None = typer.Option(None, "--before", metavar="N", help="Earlier ones."),
+    epoch: int | None = typer.Option(None, "--epoch", metavar="N", help="Of an older log."),
 ) -> None:
     """All archives, yours and those you follow; with a NAME its newest messages.
 
+    A message of an older log is read by its CID, or the last 8 characters of it.
     Examples: willcall archive list    willcall archive list kitchen --limit 50
     """
     local = STATE.local()
     if name is not None:
-        _messages(name, local.get("archive-entries", name, limit=limit, before=before))
+        told = local.get("archive-entries", name, limit=limit, before=before, epoch=epoch)
+        _messages(name, told, by_name=epoch is not None)
         return
     rows = local.get("archives")
     if STATE.json:
@@ -383,25 +386,26 @@ def _entries(count: int) -> str:
     return render.many(count, "entry", "entries")
 
 
-def _messages(name: str, rows: list[dict[str, Any]]) -> None:
+def _messages(name: str, rows: list[dict[str, Any]], *, by_name: bool) -> None:
     if STATE.json:
         render.document(rows)
         return
+    words = [(row["message"] or "")[-8:] if by_name else str(row["n"]) for row in rows]
     render.table(
-        ("n", "date", "from", "size", "subject"),
+        ("message" if by_name else "n", "date", "from", "size", "subject"),
         [
             (
-                str(row["n"]),
+                word,
                 render.when(row.get("date")),
                 (row.get("from") or "")[:40],
                 "" if row.get("size") is None else render.size(row["size"]),
                 _subject(row),
             )
-            for row in rows
+            for word, row in zip(words, rows, strict=True)
         ],
     )
     if rows:
-        render.hint(f"willcall archive read {name} {rows[-1]['n']}")
+        render.hint(f"willcall archive read {name} {words[-1]}")
 
 
 def _subject(row: dict[str, Any]) -> str:

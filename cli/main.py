@@ -45,7 +45,7 @@ TAKES_VALUE = {
     "--wait", "--as", "--valid", "--name", "--listen", "--origin", "--limit", "--before",
     "--quota", "--save", "--by", "--device", "--revoke", "--token",
     "--cc", "--bcc", "--maildir", "--format", "--reason", "--static", "--from", "--posting",
-    "--after",
+    "--after", "--epoch",
     "--verify",
 }  # fmt: skip
 """Options whose next word is their value, whatever it looks like."""

@@ -91,13 +91,16 @@ class ArchiveCalls:
         return document(row, log, self._core.config.origin)
 
     async def _entries(self, call: Call) -> Any:
-        """The newest messages of an archive, oldest of them first; `before` a number: earlier."""
-        row = self._find(call)
+        """The newest messages of an archive, oldest of them first; `before` a number: earlier.
+
+        Of its newest log, or that of an `epoch`.
+        """
+        row, epoch = self._find(call), call.number("epoch")
         limit = min(call.number("limit") or SHOWN, MOST)
-        log = self._core.db.read(lambda tx: library.log_of(tx, row))
+        log = self._core.db.read(lambda tx: library.log_of(tx, row, epoch))
         stop = call.number("before")
         stop = log.size if stop is None else min(stop, log.size)
-        found = self._library.entries(row, max(0, stop - limit), min(limit, stop))
+        found = self._library.entries(row, max(0, stop - limit), min(limit, stop), epoch)
         return [await self._line(each) for each in found]
 
     async def _line(self, each: Numbered) -> dict[str, Any]:

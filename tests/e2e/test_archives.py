@@ -196,6 +196,23 @@ def test_following(make: Make, folder: Path) -> None:
     ben.refuses(67, "archive", "read", "felines", "2")
 
 
+def test_an_older_log_is_read(make: Make) -> None:
+    anna = make("anna")
+    anna.start()
+    publish(anna, "cats", [letter(1), letter(2)])
+    anna.json("archive", "publish", "cats", "--new-epoch")
+    anna.json("archive", "add", "cats", "-", data=mbox([letter(3)]))
+    assert [row["subject"] for row in anna.json("archive", "list", "cats")] == ["number 3"]
+    rows = anna.json("archive", "list", "cats", "--epoch", "1")
+    assert [row["subject"] for row in rows] == ["number 1", "number 2"]
+    said = anna.says("archive", "list", "cats", "--epoch", "1").splitlines()
+    assert said[0].split()[0] == "message"
+    name = said[1].split()[0]
+    assert rows[0]["message"].endswith(name)
+    assert anna.run("archive", "read", "cats", name, "--raw").out == letter(1)
+    assert anna.refuses(66, "archive", "list", "cats", "--epoch", "3")["error"] == "no-epoch"
+
+
 def test_a_rewritten_history(make: Make, visit: Visit, folder: Path) -> None:
     """The operator puts back an old copy of the home by hand, and goes on from there."""
     anna, ben = make("anna"), make("ben")
