@@ -112,15 +112,15 @@ def check(found: Facts, owner: Owner, exported: str | None, *, anyway: bool) -> 
         )
     if found.archives:
         raise Refused(
-            f"{name} has {found.archives} archives here",
+            f"{name} has archives here: {found.archives}",
             reason="archives",
             next=f"willcall --owner {owner.name} archive list, then archive drop or unfollow each",
         )
     if exported is None and not anyway:
         raise Refused(
-            f"{name} has {found.received} messages received and {found.sent} sent "
-            f"({found.open} not confirmed yet: these would be withdrawn; {found.waiting} more wait "
-            "at their senders); nothing was removed",
+            f"{name} has mail here, {found.received} received and {found.sent} sent "
+            f"({found.open} not confirmed yet, and would be withdrawn; {found.waiting} more at the "
+            "senders); nothing was removed",
             reason="not-exported",
             next=f"willcall owner remove {owner.name} --mbox FILE, or --without-export",
         )

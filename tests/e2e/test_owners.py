@@ -23,7 +23,7 @@ def test_owner_remove(make: Make, folder: Path) -> None:
     assert last["next"]
     said = anna.refuses(77, "owner", "remove", "ben")
     assert said["error"] == "not-exported"
-    assert "2 messages received and 1 sent (1 not confirmed yet" in said["detail"]
+    assert "2 received and 1 sent (1 not confirmed yet" in said["detail"]
     assert "--mbox" in said["next"]
     file = folder / "ben.mbox"
     assert anna.refuses(64, "owner", "remove", "ben", "--mbox", "x", "--without-export")["next"]

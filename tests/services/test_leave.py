@@ -115,7 +115,7 @@ async def test_what_is_refused_changes_nothing(autojump_clock: object) -> None:
         message = await carl.send([ben], b"hello")
         await until(lambda: carl.state(message, ben) == "confirmed", 600)
         mark = home.on.core.db.read(lambda tx: leave.facts(tx, ben)).mark
-        with pytest.raises(Refused, match="1 messages received") as caught:
+        with pytest.raises(Refused, match="1 received") as caught:
             await remove(home, "ben", anyway=False)
         assert caught.value.reason == "not-exported"
         more = await carl.send([ben], b"one more")
