@@ -20,16 +20,27 @@ def on_owed(row: Peer, at: Instant, now: Instant) -> Peer:
     if at <= now:
         made: Peer = row.but(wake_at=_earlier(row.wake_at, now), silent=0)
         return made
-    if row.silent:
-        return row
-    later: Peer = row.but(wake_at=_earlier(row.wake_at, at))
-    return later
+    return on_caused(row, at)
+
+
+def on_caused(row: Peer, at: Instant) -> Peer:
+    """Something is due at `at` by what the peer did: that alone makes no silent one be called.
+
+    Being heard from does, but seldom: see `on_heard`.
+    """
+    made: Peer = row.but(wake_at=_earlier(row.wake_at, at))
+    return row if row.silent else made
 
 
 def on_wanted(row: Peer, at: Instant) -> Peer:
     """A pickup is due at `at`."""
     made: Peer = row.but(pickup_at=_earlier(row.pickup_at, at), pickup_silent=0)
     return made
+
+
+def on_offered(row: Peer, at: Instant) -> Peer:
+    """The same, because the peer has told of mail; a silent one's clock stays as it is."""
+    return row if row.pickup_silent else on_wanted(row, at)
 
 
 def on_answered(row: Peer, next_at: Instant | None) -> Peer:
@@ -118,8 +129,7 @@ def on_peer_restored(
     """
     if ours is None or ours[1] >= theirs[1] or now - ours[1] >= limits.GRACE or row.poll_at is None:
         return row
-    made: Peer = row.but(lost=ours, poll_at=now, wake_at=_earlier(row.wake_at, now))
-    return made
+    return on_caused(row.but(lost=ours, poll_at=now), now)
 
 
 def on_moved(row: Peer, now: Instant) -> Peer:

@@ -215,7 +215,7 @@ class _Desk:
         row = self._tx.peers.get(owner, sender) or Peer(owner=owner, did=sender)
         for due in self._tx.pickups.by("due", owner, sender):
             if due.next_at is not None:
-                self._tx.peers.put(peers.on_wanted(row, due.next_at))
+                self._tx.peers.put(peers.on_offered(row, due.next_at))
             return
 
     def _answer(self, index: int, item: Notification) -> Answer:

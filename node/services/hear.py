@@ -276,7 +276,7 @@ def reopen(
             ledger.change(tx, before, opened, now, keep_sent=keep_sent)
             if opened.to != to and outbox.is_open(opened):  # it went to the key that came before
                 succession.readdress(tx, [opened], to, now, keep_sent=keep_sent)
-    ledger.owe(tx, owner, to, now, now)
+    ledger.owe_back(tx, owner, to, now)
 
 
 def _forgotten(tx: Tables, owner: Key, to: Key, lost: tuple[Instant, Instant]) -> list[Delivery]:

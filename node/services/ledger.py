@@ -91,6 +91,11 @@ def owe(tx: Tables, owner: Key, to: Key, at: Instant, now: Instant) -> Peer:
     return row
 
 
+def owe_back(tx: Tables, owner: Key, to: Key, now: Instant) -> None:
+    """Something is owed to `to` by what it did itself."""
+    tx.peers.put(peers.on_caused(tx.peers.get(owner, to) or Peer(owner=owner, did=to), now))
+
+
 def heard(tx: Tables, owner: Key, sender: Key, now: Instant) -> None:
     """A verified object of `sender` came for `owner`: what waited for a sign of life goes on."""
     row = tx.peers.get(owner, sender)

@@ -372,7 +372,7 @@ def _befriend(tx: Tables, row: Peer, theirs: Introduction, now: Instant) -> Peer
         added=row.added or now,
     )
     row = petnames.give(tx, peers.on_asked(row, owners.forgotten(tx, row.owner), now), None)
-    return peers.on_owed(row, now, now)
+    return peers.on_caused(row, now)
 
 
 class Introductions:

@@ -379,7 +379,7 @@ def _arrive(tx: Tables, got: _Got, row: Pickup, now: Instant) -> None:
     tx.errands.put(
         Errand(owner=row.owner, to=row.sender, kind="receipt", message=row.message, next_at=now)
     )
-    ledger.owe(tx, row.owner, row.sender, now, now)
+    ledger.owe_back(tx, row.owner, row.sender, now)
 
 
 def _stored_roots(tx: Tables, due: Sequence[Pickup]) -> dict[Cid, bytes]:

@@ -1,9 +1,12 @@
 """What a contact can do with right keys and right forms: how much it costs us, and others."""
 
+from collections.abc import Awaitable, Callable
+
 import pytest
 import trio
 
 from node.encoding import car, names
+from node.objects import answer as answers
 from node.objects.record import Endpoint
 from node.ports import CARV1, Response
 from node.store import keyspace
@@ -50,6 +53,47 @@ async def test_nobody_is_called_because_somebody_polls(autojump_clock: object, p
             await trio.sleep(1)
         made = sum(calls(anna, each) for each in away) - before
         assert made <= 5 * 3 + 3, made
+
+
+async def polls(eve: Puppet, anna: Machine, link: str, number: int) -> None:
+    await eve.poll(anna, lost=(0, eve.now()))
+
+
+async def writes(eve: Puppet, anna: Machine, link: str, number: int) -> None:
+    text = b"Subject: %03d\r\n\r\n" % number
+    letter = eve.letter(text, word=str(number))
+    await eve.notify(anna, eve.item(anna, letter, word=str(number), size=len(text)))
+
+
+async def comes_again(eve: Puppet, anna: Machine, link: str, number: int) -> None:
+    await eve.introduce(anna, link)
+
+
+@pytest.mark.parametrize("reached", [False, True])
+@pytest.mark.parametrize("deed", [polls, writes, comes_again])
+async def test_nobody_is_called_because_of_what_somebody_does(
+    autojump_clock: object, deed: Callable[..., Awaitable[None]], reached: bool
+) -> None:
+    """Every second; `reached`: at a second place of its record it answers."""
+    async with world() as w:
+        anna, eve, victim = await w.add("anna"), Puppet(w, "eve"), Puppet(w, "victim", 2)
+        link = await anna.invite()
+        told = answers.decode((await eve.introduce(anna, link)).body)
+        assert told.introduction is not None
+        eve.capabilities[key_of(anna)] = told.introduction.claim.capability
+        await trio.sleep(60)
+        places = (victim.origin, eve.origin)[: 1 + reached]
+        moved = eve.record(seq=2, nodes=tuple(Endpoint(origin=each) for each in places))
+        eve.says[f"/v1/owners/{names.z(eve.key)}"] = Response(status=200, body=moved)
+        await eve.post(anna, f"/v1/records/{names.z(eve.key)}", moved, "PUT")
+        await trio.sleep(60)
+        before = calls(anna, victim.origin)
+        for number in range(300):
+            await deed(eve, anna, link, number)
+            await trio.sleep(1)
+        # Whoever answers in the second place is looked for in the first one again after each pause.
+        most = 300 // 4 if reached else 5 * 3 + 3
+        assert calls(anna, victim.origin) - before <= most
 
 
 async def test_what_is_lost_again_and_again_costs_once(autojump_clock: object) -> None:
