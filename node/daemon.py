@@ -221,18 +221,8 @@ async def _serve(
             nursery.start_soon(told.keep_telling)
             nursery.start_soon(_let_go, stop, node)
             async with trio.open_nursery() as servers:
-                traffic = {name: Traffic() for name in ("public", "socket", "remote")}
-                watched = Watched(traffic=traffic, process=SystemProcess(home.folder))
-                serve = partial(_server, stop=stop, by=traffic)
-                api = LocalApi(node, watched=watched)
-                await servers.start(serve, "socket", api, [local], _LOCAL)
-                if remote:
-                    door = _door(node, config, watched)
-                    await servers.start(serve, "remote", door, remote, _REMOTE)
-                first, calm = node.gate.friends.knows, node.core.calm.wait
-                face = PeerFace(node.peers, running.proxies, traffic["public"], first, calm)
-                bounds = _public_bounds(running.proxies)
-                await servers.start(serve, "public", face, public, bounds)
+                doors = _Doors(home, node, running, stop)
+                await doors.open(servers, local, remote, public)
                 _settle()
                 owner = node.core.db.read(lambda tx: owners.find(tx, None))
                 ready(f"ready {names.did(owner.owner)} {at} {config.origin}")
@@ -241,6 +231,33 @@ async def _serve(
             nursery.cancel_scope.cancel()
     finally:
         home.socket.unlink(missing_ok=True)
+
+
+class _Doors:
+    """The servers of a node: for this machine, for programs elsewhere, for everybody."""
+
+    def __init__(self, home: Home, node: Node, running: Running, stop: trio.Event) -> None:
+        self._node, self._proxies = node, running.proxies
+        self._traffic = {name: Traffic() for name in ("public", "socket", "remote")}
+        self._watched = Watched(traffic=self._traffic, process=SystemProcess(home.folder))
+        self._serve = partial(_server, stop=stop, by=self._traffic)
+
+    async def open(
+        self,
+        servers: trio.Nursery,
+        local: trio.SocketListener,
+        remote: Sequence[trio.SocketListener],
+        public: Sequence[http1.Listener],
+    ) -> None:
+        """Everybody last: then all else answers already."""
+        node, start, watched = self._node, partial(servers.start, self._serve), self._watched
+        await start("socket", LocalApi(node, watched=watched), [local], _LOCAL)
+        if remote:
+            door = _door(node, node.core.config, watched)
+            await start("remote", door, remote, _REMOTE)
+        first, calm = node.gate.friends.knows, node.core.calm.wait
+        face = PeerFace(node.peers, self._proxies, self._traffic["public"], first, calm)
+        await start("public", face, public, _public_bounds(self._proxies))
 
 
 def _settle() -> None:
