@@ -5,6 +5,7 @@ The key K of a message is written with what it encrypts (small mail: one transac
 before it (large mail: a draft, whose files a crash leaves behind are removed at start).
 """
 
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -149,17 +150,19 @@ class Submission:
             created: what the root says of its time.
             enter: runs in the transaction that makes the parts needed; may raise.
         """
-        draft = Draft(owner=owner.owner, key=key)
+        draft, parts = Draft(owner=owner.owner, key=key), list[Part]()
         self._core.drafting.add(key)
         try:
             await self._begin(draft, size)
-            parts = await self._write_parts(owner, draft, chunks, size)
+            await self._write_parts(owner, draft, chunks, size, parts)
             root = content.seal_root(key, owner.owner, created, size, parts, owner.signing)
             message = cids.of_object(root)
             sealed = Sealed(message=message, key=key, root=root, size=size, parts=tuple(parts))
             await self._core.db.transact(lambda tx: self._finish(tx, draft, sealed, enter))
         finally:
             self._core.drafting.discard(key)
+            self._core.keeping.subtract(part.cid for part in parts)
+            self._core.keeping += Counter()
             # After `_finish` there is no draft any more, and this does nothing.
             self._core.db.apply(lambda tx: arrive.abandon(tx, draft))
         return message
@@ -174,19 +177,26 @@ class Submission:
         await self._core.db.transact(work)
 
     async def _write_parts(
-        self, owner: Owner, draft: Draft, chunks: AsyncIterator[bytes], size: int
-    ) -> list[Part]:
-        parts: list[Part] = []
+        self,
+        owner: Owner,
+        draft: Draft,
+        chunks: AsyncIterator[bytes],
+        size: int,
+        parts: list[Part],
+    ) -> None:
+        """Adds each part to `parts`, before its file is there."""
         count = content.part_count(size)
         async with aclosing(_pieces(chunks, size)) as pieces:
             async for plain in pieces:
                 part = content.seal_part(draft.key, owner.owner, len(parts), count, plain)
-                parts.append(Part(cid=part.cid, size=len(part.block)))
+                # What is imported again after it was deleted may have its old file in the trash.
+                async with self._core.files_lock:
+                    self._core.keeping[part.cid] += 1
+                    parts.append(Part(cid=part.cid, size=len(part.block)))
                 # The draft names the file before it is there, so that a crash can't hide it.
                 named = draft.but(parts=tuple(p.cid for p in parts))
                 await self._core.db.transact(lambda tx, n=named: tx.drafts.put(n))  # type: ignore[misc]
                 await self._core.files.keep(part.cid, part.block)
-        return parts
 
     def _finish(
         self, tx: Tables, draft: Draft, sealed: Sealed, enter: Callable[[Tables, Sealed], None]

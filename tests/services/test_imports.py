@@ -9,7 +9,7 @@ import trio
 
 from node.errors import Malformed, OverQuota, StoreFailed
 from node.services.imports import Import, Item
-from node.services.mailbox import Mailbox
+from node.services.mailbox import Contents, Mailbox, find_mail
 from node.units import Instant
 from tests.fakes.world import Machine, until, world
 
@@ -161,4 +161,28 @@ async def test_deleted_and_imported_again(autojump_clock: trio.testing.MockClock
         await Mailbox(anna.on.core).delete(anna.owner(), ["1"])
         await brought(anna, b"one", b"two")
         assert [(n, state) for n, _, state in anna.inbox()] == [(2, "read"), (3, "read")]
+        assert await anna.complaints() == []
+
+
+async def test_imported_again_before_its_file_was_removed(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """The same content has the same parts: the trash, which is emptied meanwhile, has them too."""
+    content = b"x" * 2_500_000
+
+    async def slow() -> AsyncGenerator[bytes, None]:
+        yield content[:1_500_000]
+        await trio.sleep(150)
+        yield content[1_500_000:]
+
+    async with world() as w:
+        anna = await w.add("anna")
+        await brought(anna, content)
+        await Mailbox(anna.on.core).delete(anna.owner(), ["1"])
+        run = await brought(anna)
+        await run.large(item(content), slow())
+        await trio.sleep(150)
+        row = anna.on.core.db.read(lambda tx: find_mail(tx, anna.owner().owner, "2"))
+        assert b"".join([piece async for piece in Contents(anna.on.core).read(row)]) == content
+        assert not anna.on.core.keeping
         assert await anna.complaints() == []
