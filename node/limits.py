@@ -120,8 +120,9 @@ POLLS = 64
 POLLS_PAUSE = Millis(1 * MINUTE)
 """Then it is asked on."""
 POLLED_BURST = 64 * 256
-"""Items (and polls without any) that one contact is answered with at once: each is a sealed box,
-50 microseconds, made anew for every poll. As many as an honest one asks for in a row."""
+"""Items (and polls without any, and rows looked at for what was lost) that one contact is answered
+with at once: each is a sealed box, 50 microseconds, made anew for every poll. As many as an honest
+one asks for in a row."""
 POLLED_EVERY = Millis(25)
 """Then one more: a contact can take 0.2 % of a processor by polling, and no more."""
 BACKUP_VERIFIED = Millis(30 * DAY)

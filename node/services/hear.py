@@ -117,12 +117,15 @@ class Hearing:
     ) -> bytes:
         tx.peers.put(peer.but(asked=asked.issued))
         ledger.heard(tx, owner.owner, peer.did, now)
+        cost = 0
         if asked.lost is not None:
-            reopen(tx, owner.owner, peer.did, asked.lost, now, self._core.config.keep_sent)
+            keep_sent = self._core.config.keep_sent
+            cost = reopen(tx, owner.owner, peer.did, asked.lost, now, keep_sent)
             row = tx.peers.get(owner.owner, peer.did) or peer
             ours = owners.forgotten(tx, owner.owner)
             tx.peers.put(peers.on_peer_restored(row, asked.lost, ours, now))
         if peer.record is None:
+            self._take(asked, cost)
             return encode_poll(asked.since, False, [])  # nothing to seal to yet
         rows = list(
             islice(
@@ -131,11 +134,14 @@ class Hearing:
             )
         )
         told = [row for row in rows[:most] if now < row.keep_until]
-        self._polled.take(_pair(asked), self._core.clock.steady(), max(1, len(told)))
+        self._take(asked, cost + len(told))
         more = len(rows) > most
         last = rows[:most][-1].stamp if rows else asked.since
         batches = [self._batch(tx, owner, peer, told, now)] if told else []
         return encode_poll(last, more, batches)
+
+    def _take(self, asked: Poll, cost: int) -> None:
+        self._polled.take(_pair(asked), self._core.clock.steady(), max(1, cost))
 
     def _batch(
         self, tx: Tables, owner: Owner, peer: Peer, rows: Sequence[Delivery], now: Instant
@@ -256,15 +262,16 @@ def reopen(
     lost: tuple[Instant, Instant],
     now: Instant,
     keep_sent: bool,
-) -> None:
-    """A restored recipient: what it confirmed and forgot waits for it again.
+) -> int:
+    """A restored recipient: what it confirmed and forgot waits for it again; rows looked at.
 
     What was open waits on: a receipt of the life before that is still under way is void.
     """
     memory, start = lost
     keys = (to, *succession.forebears(tx, owner, to))
-    open_ones = list(tx.deliveries.by("open", owner, to))
-    for before in [*open_ones, *(row for key in keys for row in _forgotten(tx, owner, key, lost))]:
+    rows = list(tx.deliveries.by("open", owner, to))
+    rows += [row for key in keys for row in _forgotten(tx, owner, key, lost)]
+    for before in rows:
         sent = tx.sent.get(owner, before.message)
         if sent is None:
             continue
@@ -277,6 +284,7 @@ def reopen(
             if opened.to != to and outbox.is_open(opened):  # it went to the key that came before
                 succession.readdress(tx, [opened], to, now, keep_sent=keep_sent)
     ledger.owe_back(tx, owner, to, now)
+    return len(rows)
 
 
 def _forgotten(tx: Tables, owner: Key, to: Key, lost: tuple[Instant, Instant]) -> list[Delivery]:

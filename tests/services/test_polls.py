@@ -94,6 +94,25 @@ async def test_a_contact_that_polls_all_day_gets_its_share(autojump_clock: objec
         assert len(items_of(part)) + len(items_of(rest)) == limits.BATCH
 
 
+async def test_a_contact_that_loses_everything_all_day_gets_its_share(
+    autojump_clock: object,
+) -> None:
+    """Each time all that is open, or was confirmed, is looked at, whatever is told then."""
+    async with world() as w:
+        anna, eve = await w.add("anna"), Puppet(w, "eve")
+        await eve.befriend(anna)
+        texts = [b"%d" % i for i in range(limits.BATCH)]
+        await anna.on.submission.small(anna.owner(), texts, Terms(to=(eve.key,)))
+        last = anna.on.core.db.read(lambda tx: tx.accounts.get(key_of(anna)))
+        assert last is not None
+        answered = 0
+        while await eve.poll(anna, since=last.stamp, lost=(0, eve.now())) != BUSY:
+            answered += 1
+            assert answered < 200
+            await trio.sleep(0.001)
+        assert answered >= limits.POLLED_BURST // limits.BATCH
+
+
 async def test_strangers_poll_for_nothing(autojump_clock: object) -> None:
     async with world() as w:
         anna, eve = await w.add("anna"), Puppet(w, "eve")
