@@ -48,7 +48,7 @@ def added(local: Local, name: str, path: str, form: str | None) -> dict[str, Any
 def _form(head: bytes, path: str) -> str:
     from node.mail import mbox
 
-    if not head.strip() or head.lstrip(b"\r\n").startswith(b"From "):
+    if not head.strip() or mbox.begins(head):
         return mbox.sniff(head)
     if FIELD.match(head) and not path.endswith((".mbox", ".mbx")):
         return "message"

@@ -28,6 +28,8 @@ from node.units import Instant
 DIALECTS = ("mboxrd", "mboxo", "mboxcl2")
 
 _SEPARATOR = b"\nFrom "
+_MARK = b"\xef\xbb\xbf"
+"""A byte order mark: editors on Windows put one before a file."""
 _QUOTED = {
     "mboxrd": re.compile(rb"\n>(?=>*From )"),
     "mboxo": re.compile(rb"\n>(?=From )"),
@@ -99,13 +101,18 @@ def split(
         yield message.content
 
 
+def begins(head: bytes) -> bool:
+    """Whether a file that begins with these bytes begins as an mbox does."""
+    return head.removeprefix(_MARK).lstrip(b"\r\n").startswith(b"From ")
+
+
 def sniff(head: bytes) -> str:
     """The dialect of a file that begins with these bytes, as far as it can be told.
 
     mboxcl2 only where every Content-Length there is leads to a separator, and one does;
     mboxrd where nothing else is sure.
     """
-    if head.lstrip(b"\r\n").startswith(b"From mboxrd@"):
+    if head.removeprefix(_MARK).lstrip(b"\r\n").startswith(b"From mboxrd@"):
         return "mboxrd"
     splitter = Splitter(largest=2 * len(head) + 16, dialect="mboxcl2")
     try:
@@ -141,6 +148,8 @@ class Splitter:
     def feed(self, chunk: bytes) -> Iterator[Message]:
         """The messages that are complete with this piece; raises as `split` does."""
         self._buffer += chunk
+        if self._buffer.startswith(b"\n" + _MARK):  # from the first message on it never does
+            del self._buffer[1 : 1 + len(_MARK)]
         yield from self._drain(last=False)
         _check_size(self._buffer, self._largest)
 

@@ -50,6 +50,8 @@ def chunked(data: bytes, size: int) -> list[bytes]:
         (b"From a", [b""]),
         (b"From a\nx\n\nFrom b " + DATE, [b"x\n", b""]),
         (b"From a\nx\r\n\n", [b"x\r\n"]),
+        (b"\xef\xbb\xbfFrom a\nx\n", [b"x\n"]),
+        (b"\xef\xbb\xbf\r\nFrom a\n\xef\xbb\xbfx\n", [b"\xef\xbb\xbfx\n"]),
     ],
 )
 @pytest.mark.parametrize("size", [1, 2, 5, 1000])
