@@ -69,6 +69,7 @@ class Collector:
 
     def __init__(self, core: Core, calls: Calls, greeter: Greeter) -> None:
         self._core, self._calls, self._greeter = core, calls, greeter
+        self._left: dict[Key, dict[Cid, Message]] = {}
 
     async def run(self) -> None:
         """Picks up from due senders until cancelled."""
@@ -260,8 +261,7 @@ class Collector:
 
     async def _parts(self, at: Endpoint, got: _Got) -> None:
         """Every part becomes a file, and opens."""
-        room = self._core.db.read(lambda tx: ledger.account(tx, got.row.owner))
-        ledger.check_room(room, got.stored)
+        self._make_way(got)
         async with self._core.files_lock:
             self._core.keeping.update(part.cid for part in got.root.parts)
         try:
@@ -270,9 +270,26 @@ class Collector:
                 content.open_part(got.root, got.key, index, block)
         except WillcallError as error:
             self._release([got])
-            if not isinstance(error, Unreachable | StoreFailed):
+            if isinstance(error, Unreachable | StoreFailed):
+                self._left.setdefault(got.row.owner, {})[got.row.message] = got.root
+            else:
                 self._core.db.apply(lambda tx: arrive.trash_parts(tx, got.root))
             raise
+
+    def _make_way(self, got: _Got) -> None:
+        """What was left for a later attempt, of other messages, stays as far as there is room.
+
+        No account is charged with it, or a sender that always stops in the end could fill the disk.
+        """
+        room = self._core.db.read(lambda tx: ledger.account(tx, got.row.owner))
+        ledger.check_room(room, got.stored)
+        left = self._left.get(got.row.owner, {})
+        left.pop(got.row.message, None)
+        over = sum(each.size for each in left.values()) + got.stored + inbox.used(room) - room.limit
+        while over > 0 and left:
+            root = left.pop(next(iter(left)))
+            over -= root.size
+            self._core.db.apply(lambda tx, root=root: arrive.trash_parts(tx, root))  # type: ignore[misc]
 
     def _release(self, got: Sequence[_Got]) -> None:
         """The files of these may be swept again: by now rows need them, or the trash does."""

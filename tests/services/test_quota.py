@@ -3,8 +3,12 @@
 import pytest
 import trio
 
+from node import limits
+from node.encoding import cid as cids
 from node.errors import OverQuota
 from node.machines.rows import Account
+from node.objects import message
+from node.ports import Response
 from node.services.mailbox import Mailbox
 from tests.fakes.world import Machine, until, world
 from tests.services.puppet import Puppet
@@ -113,6 +117,27 @@ async def test_a_message_that_almost_fits_is_not_fetched_again_and_again(
         assert len(w.net.calls) - calls < 20
         assert [state for _, _, state in ben.inbox()] == ["waiting"]
         assert ben.files._blocks == {}
+
+
+@pytest.mark.parametrize("says", [500, 0])
+async def test_what_never_comes_whole_takes_no_more_than_the_quota(
+    autojump_clock: object, says: int
+) -> None:
+    """Eve serves each large message up to its last part: then an error, or an endless answer."""
+    async with world() as w:
+        anna, eve = await w.add("anna", quota="10MiB"), Puppet(w, "eve")
+        await eve.befriend(anna)
+        await trio.sleep(60)
+        for number in range(20):
+            word, plain = str(number), bytes([number]) * 3_000_000
+            name = eve.parcel(plain, word=word)
+            last = message.KIND.decode(eve.blocks[name]).claim.parts[-1]
+            body = b"" if says else b"x" * (limits.BLOCK + 1)
+            path = f"/v1/blocks/{cids.show(last.cid)}"
+            eve.says[path] = Response(status=says or 200, body=body)
+            await eve.notify(anna, eve.item(anna, name, len(plain), word=word))
+            await trio.sleep(90)
+            assert sum(map(len, anna.files._blocks.values())) <= 13 * 2**20
 
 
 async def test_two_owners_share_one_copy(autojump_clock: object) -> None:
