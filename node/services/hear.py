@@ -282,7 +282,7 @@ def reopen(
             tx.accounts.put(account.but(stamp=stamp))
             ledger.change(tx, before, opened, now, keep_sent=keep_sent)
             if opened.to != to and outbox.is_open(opened):  # it went to the key that came before
-                succession.readdress(tx, [opened], to, now, keep_sent=keep_sent)
+                succession.readdress(tx, [opened], to, now)
     ledger.owe_back(tx, owner, to, now)
     return len(rows)
 

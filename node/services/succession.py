@@ -130,14 +130,7 @@ def name_of(tx: Tables, owner: Key, did: Key) -> str | None:
     return None if row is None else row.name
 
 
-def readdress(
-    tx: Tables,
-    rows: Sequence[Delivery],
-    to: Key,
-    now: Instant,
-    *,
-    keep_sent: bool = True,
-) -> None:
+def readdress(tx: Tables, rows: Sequence[Delivery], to: Key, now: Instant) -> None:
     """What is open for a replaced key is for the new one; the old tickets open nothing.
 
     Args:
@@ -145,7 +138,6 @@ def readdress(
         rows: open deliveries of one owner.
         to: the new key.
         now: the clock.
-        keep_sent: as configured.
     """
     if not rows:
         return
@@ -154,7 +146,7 @@ def readdress(
     for before in rows:
         tx.deliveries.delete(before)
         if tx.deliveries.get(owner, before.message, to) is not None:
-            _once(tx, before, now, keep_sent)
+            _once(tx, before, now)
             continue
         stamp = Instant(max(now, stamp + 1))
         ticket = tokens.ticket(secret, before.message, to)
@@ -163,14 +155,17 @@ def readdress(
     ledger.owe(tx, owner, to, now, now)
 
 
-def _once(tx: Tables, before: Delivery, now: Instant, keep_sent: bool) -> None:
-    """The same message went to both keys: the new one's delivery is the person's."""
+def _once(tx: Tables, before: Delivery, now: Instant) -> None:
+    """The same message went to both keys: the new one's delivery is the person's.
+
+    Where that is over as well, the sweeper decides what is kept: it knows what is configured.
+    """
     sent = tx.sent.get(before.owner, before.message)
     if sent is not None:
         left = retention.on_change(sent, before, outbox.on_retract(before))
-        sent = left.but(recipients=left.recipients - 1)
-        tx.sent.put(sent)
-        ledger.settle(tx, sent, now, keep_sent=keep_sent)
+        soon = max(left.grace_until or now, Instant(now + 1))
+        left = left.but(recipients=left.recipients - 1, grace_until=soon)
+        ledger.settle(tx, left, now, keep_sent=True)
 
 
 # --- at the owner -----------------------------------------------------------------------

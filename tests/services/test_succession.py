@@ -224,6 +224,24 @@ async def test_a_message_to_both_keys_is_one_delivery(autojump_clock: object) ->
         assert (sent.open, sent.recipients) == (1, 1)
 
 
+async def test_a_message_to_both_keys_is_freed_when_it_is_over(autojump_clock: object) -> None:
+    """The new key confirmed long before it was known that it took over."""
+    async with world() as w:
+        ben, eve = await w.add("ben", sent="drop"), Puppet(w, "eve")
+        eve2 = Puppet(w, "eve2", 2)
+        await eve.befriend(ben)
+        await eve2.befriend(ben)
+        both = await ben.send([eve.key, eve2.key], b"Subject: to both\n\n")
+        await until(lambda: ben.state(both, eve2.key) == "notified")
+        await eve2.one(ben, "/v1/receipts", eve2.receipt(key_of(ben), [both]))
+        await trio.sleep(15 * 86_400)
+        assert await tell(eve, ben, final(eve, eve2.key)) == 204
+        await trio.sleep(120)
+        sent = ben.on.core.db.read(lambda tx: tx.sent.get(key_of(ben), both))
+        assert sent is not None
+        assert (sent.open, sent.charge) == (0, "gone")
+
+
 async def test_a_key_replaced_while_a_large_letter_is_taken(autojump_clock: object) -> None:
     """The addressee's is followed, though it was written to by the old one; the author's sends
     nothing any more."""
