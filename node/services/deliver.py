@@ -277,7 +277,7 @@ class Deliverer:
             for row in owed:
                 if answer.state == "accepted":
                     tx.errands.delete(row)
-                else:
+                elif tx.owners.get(row.owner) is not None:  # else it was removed meanwhile
                     later = retry.at(now, row.step, jitter)
                     tx.errands.put(row.but(step=row.step + 1, next_at=later))
 

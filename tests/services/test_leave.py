@@ -8,15 +8,18 @@ import pytest
 import trio
 
 from node.crypto import phrase
+from node.encoding import names
 from node.errors import Conflict, NoContact, Refused
 from node.machines import rows
-from node.ports import Tables
+from node.objects import answer as answers
+from node.ports import Response, Tables
 from node.services import leave, owners
 from node.services.leave import Left
 from node.services.submit import Terms
 from node.store import keyspace
 from node.units import Key
 from tests.fakes.world import Machine, World, until, world
+from tests.services.puppet import Puppet
 from tests.services.test_delivery import key_of
 
 
@@ -107,6 +110,24 @@ async def test_who_is_silent_is_counted_and_learns_it_by_asking(autojump_clock: 
         await trio.sleep(3 * 86_400)
         assert [state for _, _, state in carl.inbox()] == ["failed"]
         assert await home.complaints() == []
+
+
+async def test_what_is_answered_after_it_left_is_not_kept(autojump_clock: object) -> None:
+    async with world() as w:
+        home, eve = await w.add("anna"), Puppet(w, "eve")
+        ben = (await home.another("ben")).owner
+        await home.join(f"{names.did(eve.key)}@{eve.origin}", owner="ben")
+        await home.send([eve.key], b"hello", owner="ben")
+        await until(lambda: eve.told("/v1/notifications") > 0)
+        refusal = answers.encode(answers.refused("busy"))
+        eve.says["/v1/retractions"] = Response(status=200, body=refusal)
+        w.net.weather.delay = (5.0, 6.0)
+        await remove(home, "ben", patience=3.0)
+        assert not eve.told("/v1/retractions")
+        await trio.sleep(60)
+        assert eve.told("/v1/retractions")
+        await home.flushed()
+        assert rows_of(home, ben) == {}
 
 
 async def test_what_is_refused_changes_nothing(autojump_clock: object) -> None:
