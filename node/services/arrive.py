@@ -1,7 +1,6 @@
 """Rows of the inbox while mail comes in: shown as waiting, failed, or found again."""
 
 import hashlib
-from itertools import islice
 
 from node.machines import inbox, pickup
 from node.machines import peer as peers
@@ -103,13 +102,16 @@ def want(tx: Tables, row: Pickup, now: Instant) -> None:
 def make_room(tx: Tables, owner: Key, now: Instant) -> int:
     """What waited only for room is picked up, as far as there is room now; how many."""
     account = ledger.account(tx, owner)
-    room, count = account.limit - inbox.used(account), 0
-    for row in list(islice(tx.pickups.by("full", owner), 256)):
+    room, found = account.limit - inbox.used(account), list[Pickup]()
+    for row in tx.pickups.by("full", owner):
+        if room < inbox.needed(0) or len(found) == 256:
+            break
         if inbox.needed(row.size) <= room:
             room -= inbox.needed(row.size)
-            count += 1
-            want(tx, row, now)
-    return count
+            found.append(row)
+    for row in found:
+        want(tx, row, now)
+    return len(found)
 
 
 def abandon(tx: Tables, draft: Draft) -> None:

@@ -128,8 +128,7 @@ class Sweeper:
 
     def _make_room(self, tx: Tables, now: Instant) -> int:
         """What waits only for room is picked up, however the room was made."""
-        waiting = {row.owner for row in islice(tx.pickups.by("full"), AT_ONCE)}
-        if sum(arrive.make_room(tx, owner, now) for owner in sorted(waiting)):
+        if sum(arrive.make_room(tx, row.owner, now) for row in list(tx.owners.scan())):
             self._core.incoming.ring()
         return 0
 

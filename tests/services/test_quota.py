@@ -5,11 +5,14 @@ import trio
 
 from node import limits
 from node.encoding import cid as cids
+from node.encoding import names
 from node.errors import OverQuota
 from node.machines.rows import Account
 from node.objects import message
-from node.ports import Response
+from node.ports import Response, Tables
 from node.services.mailbox import Mailbox
+from node.services.submit import Terms
+from node.units import Key
 from tests.fakes.world import Machine, until, world
 from tests.services.puppet import Puppet
 from tests.services.test_delivery import key_of
@@ -102,6 +105,50 @@ async def test_mail_to_a_full_recipient_waits_for_room(
             await trio.sleep(86_400 + 60)
         await until(lambda: ben.inbox()[-1][1:] == (bytes(message), "new"), 600)
         await until(lambda: anna.state(message, to) == "confirmed", 60)
+
+
+async def test_room_is_looked_for_for_every_owner(autojump_clock: object) -> None:
+    """However much waits for one of them, who has no room at all."""
+    async with world() as w:
+        home, carl = await w.add("anna"), await w.add("carl")
+        first, second = sorted([key_of(home), (await home.another("ben")).owner])
+        for owner in (first, second):
+            await home.join(await carl.invite(), owner=names.did(owner))
+            await until(lambda me=owner: (p := carl.peer(me)) is not None and p.met)  # type: ignore[misc]
+            await limited(home, owner, 0)
+        texts = [b"%d" % number for number in range(600)]
+        await carl.on.submission.small(carl.owner(), texts, Terms(to=(first,)))
+        last = await carl.send([second], b"the only one")
+        await until(lambda: carl.state(last, second) == "held")
+        await trio.sleep(300)
+        await limited(home, second, 1_000_000)
+        await until(lambda: carl.state(last, second) == "confirmed", 120)
+
+
+async def test_what_fits_is_found_behind_what_does_not(autojump_clock: object) -> None:
+    async with world() as w:
+        anna = await w.add("anna", quota="100KiB")
+        first, last = sorted([await w.add("ben"), await w.add("carl")], key=key_of)
+        for each in (first, last):
+            await w.friends(anna, each)
+        to = key_of(anna)
+        await limited(anna, to, 0)
+        large = [b"%d" % number + b"x" * 30_000 for number in range(300)]
+        await first.on.submission.small(first.owner(), large, Terms(to=(to,)))
+        small = await last.send([to], b"small")
+        await until(lambda: last.state(small, to) == "held")
+        await trio.sleep(300)
+        await limited(anna, to, 10_000)
+        await until(lambda: last.state(small, to) == "confirmed", 120)
+
+
+async def limited(machine: Machine, owner: Key, limit: int) -> None:
+    def work(tx: Tables) -> None:
+        row = tx.accounts.get(owner)
+        assert row is not None
+        tx.accounts.put(row.but(limit=limit))
+
+    await machine.on.core.db.transact(work)
 
 
 async def test_a_message_that_almost_fits_is_not_fetched_again_and_again(
