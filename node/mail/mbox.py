@@ -13,7 +13,7 @@ Read are three dialects, which differ in what a `>` before `From ` means:
 Only mboxrd says of itself what it is, and only in the files of programs that write `mboxrd@`.
 
 Not every line `From …` of a real file begins a message: some programs quote none. It does where it
-says a moment, as separators do; without one, between an empty line and a field of a header.
+says a moment, as separators do, or a header begins behind it.
 """
 
 import re
@@ -182,7 +182,7 @@ class Splitter:
             if not last and len(buffer) < at + _LINE + _NAME:
                 self._searched = at
                 return -1
-            if _divides(bytes(buffer[max(0, at - 2) : at + _LINE + _NAME])):
+            if _divides(bytes(buffer[at : at + _LINE + _NAME])):
                 return at
             self._searched = at + 1
         if at < 0:
@@ -223,19 +223,14 @@ class Splitter:
         return Message(separator, content[1:])
 
 
-def _divides(around: bytes) -> bool:
+def _divides(line: bytes) -> bool:
     """Whether a line `From …` begins a message.
 
     Args:
-        around: the file from two bytes before its own line feed on, with the line that follows.
+        line: from the line feed before it on, with as much of the next one as names a field.
     """
-    start = around.index(_SEPARATOR)
-    end = around.find(b"\n", start + 1)
-    end = len(around) if end < 0 else end
-    if _MOMENT.search(around, start, min(end, start + _LINE)):
-        return True
-    after_empty = around[:start].endswith((b"\n", b"\n\r"))
-    return after_empty and _FIELD.match(around, end + 1) is not None
+    own, _, after = line[1:].partition(b"\n")
+    return bool(_MOMENT.search(own[:_LINE]) or _FIELD.match(after))
 
 
 def _claimed_end(buffer: bytearray) -> int | None:
