@@ -5,7 +5,6 @@ standard output, everything else to standard error. Exit codes are in `node.erro
 """
 
 import json
-import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -35,6 +34,7 @@ from cli import (
     service,
     settings,
     stranger,
+    streams,
 )
 from cli.state import STATE
 from node.errors import Usage, WillcallError
@@ -138,7 +138,8 @@ def fail(error: WillcallError) -> NoReturn:
     then = STATE.pasted(then)
     if STATE.json:
         said = {"error": error.reason, "exit": error.exit_code, "detail": error.text}
-        sys.stderr.write(json.dumps(said | {"next": then}, ensure_ascii=False) + "\n")
+        plain = streams.plain(sys.stderr)
+        sys.stderr.write(json.dumps(said | {"next": then}, ensure_ascii=plain) + "\n")
     else:
         sys.stderr.write(f"willcall: {error.text}\n  next: {then}\n")
     sys.stdout.flush()
@@ -168,6 +169,7 @@ def first_of(group: BaseExceptionGroup[WillcallError]) -> WillcallError:
 
 def main() -> None:
     """The program `willcall`."""
+    streams.prepare()
     front, rest = ordered(sys.argv[1:])
     STATE.json = "--json" in front
     try:
@@ -186,8 +188,10 @@ def main() -> None:
         fail(first_of(known))
     except BrokenPipeError:
         # Whoever read our output has seen enough.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        streams.drop()
         sys.exit(0)
+    except OSError as error:
+        _foreign(error)
     except Exception as error:  # noqa: BLE001 - the one place where a bug gets its exit code
         _bug(error)
     sys.exit(code or 0)
@@ -198,6 +202,15 @@ def ran(*, args: list[str]) -> int | None:
     program = helping.tidied(typer.main.get_command(app))
     code: int | None = program.main(args=args, standalone_mode=False, prog_name="willcall")
     return code
+
+
+def _foreign(error: OSError) -> NoReturn:
+    """What the system refused, and nobody has translated: standard output, or a bug."""
+    known = streams.failed(error)
+    if known is None:
+        _bug(error)
+    streams.drop()
+    fail(known)
 
 
 def _bug(error: BaseException) -> NoReturn:

@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from cli import reasons
+from cli import reasons, streams
 from cli.state import STATE
 
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
@@ -19,7 +19,8 @@ LARGE = 8 * 1024 * 1024
 
 def document(value: Any) -> None:
     """Exactly one JSON document on standard output."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=None) + "\n")
+    plain = streams.plain(sys.stdout)
+    sys.stdout.write(json.dumps(value, ensure_ascii=plain, indent=None) + "\n")
 
 
 def line(text: str = "") -> None:
