@@ -23,6 +23,7 @@ from node.errors import (
     ConfigBroken,
     Conflict,
     Damaged,
+    Refused,
     StoreFailed,
     WillcallError,
 )
@@ -86,9 +87,21 @@ class Home:
             )
 
     def check(self) -> None:
-        """Raises ConfigBroken unless this is a home."""
+        """Raises ConfigBroken unless this is a home, Refused where nobody may look."""
         self.check_length()
-        if self.unfinished.exists() or not self.config.is_file():
+        try:
+            here = self.config.is_file() and not self.unfinished.exists()
+            lost = not here and self.db.exists() and not self.unfinished.exists()
+        except PermissionError as error:
+            raise Refused(
+                f"{self.folder} may not be read by this user", next=f"ls -ld {self.folder}"
+            ) from error
+        if lost:
+            raise ConfigBroken(
+                f"{self.config} is missing; nothing was changed",
+                next="put it back: a backup holds it. An empty one means the usual settings",
+            )
+        if not here:
             raise ConfigBroken(f"there is no home in {self.folder}", next="willcall init")
 
     def check_store(self) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from node import homes
+from node.errors import Refused
 from tests.e2e.conftest import Make
 from tests.e2e.homes import Done, Home, ended, until, willcall
 
@@ -220,6 +222,27 @@ def test_no_home(folder: Path) -> None:
     said = willcall("--json", "--home", str(folder / "none"), "run").failure(78)
     assert said["next"] == f"willcall --home {folder / 'none'} init"
     assert not (folder / "none").exists()
+
+
+def test_a_home_without_its_configuration(make: Make) -> None:
+    """`run` says so, and does not send its owner to `init`, which refuses."""
+    anna = make("anna")
+    (anna.path / "config.toml").unlink()
+    said = anna.refuses(78, "run")
+    assert str(anna.path / "config.toml") in said["detail"]
+    assert "backup" in said["next"]
+    anna.refuses(73, "init")
+    (anna.path / "config.toml").touch()
+    assert anna.json("config", "check")
+
+
+def test_a_home_that_may_not_be_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(self: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "is_file", forbidden)
+    with pytest.raises(Refused, match="may not be read"):
+        homes.Home(folder / "anna").check()
 
 
 DIARY = ("lock", "LOG", "LOG.old")
