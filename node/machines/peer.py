@@ -152,7 +152,13 @@ def on_poll_answer(row: Peer, now_of_answer: Instant, next_poll: Instant) -> Pee
 
 
 def on_poll_refused(row: Peer, now: Instant, jitter: float) -> Peer:
-    """Refused for a clock, or for now: what the poll was to say is still to be said."""
+    """Refused for a clock, or for now: what the poll was to say is still to be said.
+
+    But not to a key that was replaced, which never answers another way.
+    """
+    if row.heir is not None:
+        over: Peer = row.but(poll_at=None, lost=None)
+        return over
     at = retry.at(now, row.poll_step, jitter)
     made: Peer = row.but(poll_at=at, poll_step=row.poll_step + 1)
     return made

@@ -270,6 +270,24 @@ async def test_a_key_replaced_while_a_large_letter_is_taken(autojump_clock: obje
         assert await ben.complaints() == []
 
 
+async def test_a_restored_contact_asks_the_old_key_once(autojump_clock: object) -> None:
+    async with world() as w:
+        anna, ben = await w.add("anna"), await w.add("ben")
+        await w.friends(anna, ben)
+        old = key_of(anna)
+        new, _ = await replaced(anna)
+        await until(lambda: followed(ben, old, new.owner), 600)
+        await ben.flushed()
+        disk, files, memory = ben.disk.copy(), ben.files.copy(), ben.now()
+        await w.off(ben)
+        await ben.restore(disk, files, memory)
+        await w.back(ben)
+        await trio.sleep(3600)
+        assert (row_of(ben, old).poll_at, row_of(ben, old).lost) == (None, None)
+        assert row_of(ben, new.owner).lost is None
+        assert row_of(ben, new.owner).poll_at is not None
+
+
 async def test_twice_and_who_knows_only_the_first(autojump_clock: object) -> None:
     async with world() as w:
         thief, ben = await w.add("anna"), await w.add("ben")
