@@ -105,11 +105,14 @@ def _mailbox(person: dict[str, Any]) -> "Mailbox":
 def _attachment(path: str) -> "Attachment":
     import mimetypes
 
-    from node.mail.compose import Attachment
+    from node.mail import compose
 
+    name = compose.readable(Path(path).name)
+    if name != Path(path).name:
+        render.note(f"(a name that not everybody can read: it goes as {name})")
     kind = mimetypes.guess_type(path)[0] or "application/octet-stream"
     with opened(os.path.expanduser(path)) as stream:
-        return Attachment(name=Path(path).name, type=kind, data=stream.read())
+        return compose.Attachment(name=name, type=kind, data=stream.read())
 
 
 def _passed_on(local: Local, ref: str) -> Iterator["Attachment"]:
@@ -144,7 +147,8 @@ def text_of(text: str | None, path: str | None) -> str | None:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise Malformed(
-            f"{path} is not UTF-8 text", next="send it as it is with --raw, or with --attach"
+            f"{'standard input' if path == '-' else path} is not text in UTF-8",
+            next="iconv -f latin1 -t utf-8 makes it that; --attach takes any bytes",
         ) from error
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
+from cli import argv
 from node.errors import NotRunning, Refused, Unreachable, WillcallError
 
 CHUNK = 256 * 1024
@@ -265,8 +266,14 @@ def _quoted(text: str) -> str:
 
 
 def home_of(given: str | None) -> Path:
-    """`--home`, else `WILLCALL_HOME`, else the XDG data folder."""
+    """`--home`, else `WILLCALL_HOME`, else the XDG data folder.
+
+    Raises:
+        Usage: its name is not text.
+    """
     chosen = given or os.environ.get("WILLCALL_HOME")
+    if chosen and not argv.is_text(chosen):
+        raise argv.no_text(chosen)
     return Path(chosen).expanduser().absolute() if chosen else default_home()
 
 

@@ -14,6 +14,7 @@ from typer.exceptions import Abort, TyperException
 
 from cli import (
     archive,
+    argv,
     backup,
     completing,
     contact,
@@ -135,13 +136,13 @@ NEXT = {
 def fail(error: WillcallError) -> NoReturn:
     """Says what went wrong and what to do next; ends the program."""
     then = error.next or NEXT.get(error.exit_code, "please report it").format(command=command())
-    then = STATE.pasted(then)
+    then, text = argv.shown(STATE.pasted(then)), argv.shown(error.text)
     if STATE.json:
-        said = {"error": error.reason, "exit": error.exit_code, "detail": error.text}
+        said = {"error": error.reason, "exit": error.exit_code, "detail": text}
         plain = streams.plain(sys.stderr)
         sys.stderr.write(json.dumps(said | {"next": then}, ensure_ascii=plain) + "\n")
     else:
-        sys.stderr.write(f"willcall: {error.text}\n  next: {then}\n")
+        sys.stderr.write(f"willcall: {text}\n  next: {then}\n")
     sys.stdout.flush()
     sys.exit(error.exit_code)
 
@@ -200,6 +201,7 @@ def main() -> None:
 def ran(*, args: list[str]) -> int | None:
     """Runs one command; its exit code, if it has one of its own."""
     program = helping.tidied(typer.main.get_command(app))
+    argv.check(program, args)
     code: int | None = program.main(args=args, standalone_mode=False, prog_name="willcall")
     return code
 

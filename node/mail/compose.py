@@ -112,10 +112,15 @@ def compose(
     return head + (_mixed(parts) if attachments else parts[0])
 
 
-def _clean(value: str) -> str:
+def readable(name: str) -> str:
+    """A file name without line ends, control characters and bytes that are no text."""
+    return _CONTROL.sub("_", name)
+
+
+def _clean(value: str, what: str) -> str:
     """The value, if it can stand in a header field."""
     if _CONTROL.search(value):
-        raise Malformed("a header value may not hold line ends or control characters")
+        raise Malformed(f"{what} {value[:80]!r} holds a line end or a control character")
     return value
 
 
@@ -132,7 +137,7 @@ def _field(name: str, tokens: Iterable[str]) -> bytes:
 
 def _unstructured(value: str) -> list[str]:
     """Words of a subject; encoded ones where plain ones would not come back the same."""
-    tokens = _clean(value).split(" ")
+    tokens = _clean(value, "the subject").split(" ")
     plain = value.isascii() and "=?" not in value and "\t" not in value
     # Blanks in a row or at the ends can't be folded at: an empty line would end the header.
     if plain and all(tokens) and max(map(len, tokens)) <= _WIDTH:
@@ -149,8 +154,8 @@ def _listed(mailboxes: Sequence[Mailbox]) -> list[str]:
 
 def _mailbox(box: Mailbox) -> list[str]:
     """Name and address as tokens between which a line may be folded."""
-    name = _clean(box.name).strip()
-    spec = people.spell(_clean(box.address))
+    name = _clean(box.name, "the name").strip()
+    spec = people.spell(_clean(box.address, "the address"))
     if not name:
         return [spec]
     if not name.isascii() or "=?" in name or len(name) > _WIDTH:
@@ -194,7 +199,7 @@ def _text(text: str) -> bytes:
 
 
 def _attached(attachment: Attachment) -> bytes:
-    kind = _clean(attachment.type).lower()
+    kind = _clean(attachment.type, "the media type").lower()
     if not _TYPE.fullmatch(kind):
         raise Malformed("a media type is written like image/png")
     disposition = ["attachment", *_name(attachment.name)]
@@ -217,7 +222,7 @@ def _entity(kind: str, encoding: str, body: bytes, disposition: Sequence[str] = 
 
 def _name(name: str) -> Iterator[str]:
     """A file name as parameters (RFC 2183, RFC 2231 §4)."""
-    if _PLAIN_NAME.fullmatch(_clean(name)):
+    if _PLAIN_NAME.fullmatch(_clean(name, "the file name")):
         yield f'filename="{name}"'
         return
     coded = "utf-8''" + quote(name, safe="")

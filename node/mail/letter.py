@@ -76,13 +76,18 @@ def print_draft(letter: Letter) -> str:
         ("Keep-sent", letter.keep_sent),
     ]
     asked = ("To", "Cc", "Bcc", "Subject", "Attach")
-    lines = [f"{name}: {_line(value)}".rstrip() for name, value in fields if value or name in asked]
+    lines = [
+        f"{name}: {_line(name, value)}".rstrip() for name, value in fields if value or name in asked
+    ]
     return "\n".join([*lines, "", letter.text])
 
 
-def _line(value: str) -> str:
-    if any(char < " " or char == "\x7f" for char in value):
-        raise Malformed("a field of a draft is one line without control characters")
+def _line(name: str, value: str) -> str:
+    if any(char < " " or char == "\x7f" or "\ud800" <= char <= "\udfff" for char in value):
+        raise Malformed(
+            f"{name} {value[:80]!r} can't stand in a draft: it is not one line of text",
+            next="give the words with -m TEXT: then there is no draft",
+        )
     return value
 
 

@@ -293,6 +293,34 @@ def test_an_attachment_alone(friends: Friends, tmp_path: Any) -> None:
     assert [(row["name"], row["size"]) for row in shown["attachments"]] == [("map.bin", 2)]
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"), [("a\udcfc.txt", "a_.txt"), ("a\nb\x7f.txt", "a_b_.txt")]
+)
+def test_an_attachment_whose_name_is_no_text(
+    friends: Friends, tmp_path: Any, name: str, shown: str
+) -> None:
+    anna, ben = friends
+    (tmp_path / name).write_bytes(b"\0\xff")
+    done = anna.run("send", "--to", "ben", "--attach", str(tmp_path / name), "--wait", "10")
+    assert (done.code, done.err) == (
+        0,
+        f"(a name that not everybody can read: it goes as {shown})\n",
+    )
+    made = ben.json("read", done.out.split()[0].decode())
+    assert [(row["name"], row["size"]) for row in made["attachments"]] == [(shown, 2)]
+
+
+def test_text_that_is_not_utf_8(friends: Friends, tmp_path: Any) -> None:
+    (tmp_path / "latin").write_bytes(b"Gr\xfc\xdfe")
+    for word, called in (
+        ("-", "standard input"),
+        (str(tmp_path / "latin"), str(tmp_path / "latin")),
+    ):
+        said = friends[0].refuses(65, "send", "--to", "ben", word, data=b"Gr\xfc\xdfe")
+        assert said["detail"] == f"{called} is not text in UTF-8"
+        assert said["next"] == "iconv -f latin1 -t utf-8 makes it that; --attach takes any bytes"
+
+
 def test_attachments(friends: Friends, tmp_path: Any) -> None:
     anna, ben = friends
     data = bytes(range(256)) * 300

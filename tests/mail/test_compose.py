@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from node.errors import Malformed
-from node.mail.compose import Attachment, Mailbox, compose
+from node.mail.compose import Attachment, Mailbox, compose, readable
 from node.mail.display import display, files
 from node.mail.scan import scan
 from node.units import Instant
@@ -168,6 +168,27 @@ def test_nothing_can_be_injected(place: str, value: str) -> None:
     }
     with pytest.raises(Malformed):
         made(**places.get(place, {place: value}))
+
+
+@pytest.mark.parametrize(
+    ("changed", "what"),
+    [
+        ({"subject": "a\nb"}, "the subject"),
+        ({"to": [Mailbox(name="a\nb", address="a@b")]}, "the name"),
+        ({"attachments": [Attachment(name="a\nb", type="a/b", data=b"")]}, "the file name"),
+    ],
+)
+def test_what_holds_a_line_end_is_named(changed: dict[str, Any], what: str) -> None:
+    with pytest.raises(Malformed, match=f"^{what} 'a\\\\nb' holds a line end"):
+        made(**changed)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [("a b.txt", "a b.txt"), ("a\r\nb", "a__b"), ("\udcfc.txt", "_.txt"), ("Grüße", "Grüße")],
+)
+def test_a_file_name_that_everybody_can_read(name: str, shown: str) -> None:
+    assert readable(name) == shown
 
 
 @pytest.mark.parametrize("value", ["a", "<a", "<>", "<a b>", "<a><b>", "<ä@x>", f"<{'a' * 901}>"])

@@ -56,9 +56,16 @@ def test_what_is_no_field_is_named(text: str) -> None:
         parse_draft(text)
 
 
-def test_a_field_is_one_line() -> None:
-    with pytest.raises(Malformed):
-        print_draft(Letter(subject="a\nBcc: b"))
+@pytest.mark.parametrize(
+    ("letter", "what"),
+    [
+        (Letter(subject="a\nBcc: b"), "Subject 'a\\\\nBcc: b'"),
+        (Letter(attach=("a\udcfc",)), "Attach 'a\\\\udcfc'"),
+    ],
+)
+def test_a_field_is_one_line(letter: Letter, what: str) -> None:
+    with pytest.raises(Malformed, match=what):
+        print_draft(letter)
 
 
 def test_quoting() -> None:
