@@ -35,7 +35,9 @@ def text_of(file: Path) -> str:
     except FileNotFoundError:
         raise ConfigBroken(f"there is no home in {file.parent}", next="willcall init") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigBroken(f"{file} can't be read: {error}") from error
+        from node import config as configs
+
+        raise configs.unreadable(str(file), error) from error
 
 
 @config.command()

@@ -553,6 +553,14 @@ def _nearest(word: str, known: list[str]) -> str:
     return f"; do you mean {close[0]!r}?" if close else f"; there are {', '.join(known)}"
 
 
+def unreadable(file: str, error: OSError | UnicodeDecodeError) -> ConfigBroken:
+    """What is said of a file whose text nobody gets to see."""
+    if isinstance(error, OSError):
+        return ConfigBroken(f"{file} can't be read: {error.strerror}", next=f"ls -ld {file}")
+    line = error.object.count(b"\n", 0, error.start) + 1
+    return ConfigBroken(f"{file}: line {line} is not text in UTF-8", next="save the file as UTF-8")
+
+
 def lines(text: str) -> dict[str, int]:
     """On which line each section and key stands; the plain spellings of TOML only."""
     found: dict[str, int] = {}

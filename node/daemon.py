@@ -88,13 +88,14 @@ async def run(home: Home, ready: Callable[[str], None], *, verbose: bool = False
         verbose: log what is worth knowing, whatever the configuration says.
 
     Raises:
-        ConfigBroken, AlreadyRunning, PortInUse, Damaged: it did not start.
+        ConfigBroken, Refused, AlreadyRunning, PortInUse, Damaged: it did not start.
     """
     home.check()
     os.umask(0o077)
     handed = supervisor.handed(os.environ, os.getpid())
     config = home.load()
     journal.open_log(config.log, verbose=verbose)
+    home.check_rights()
     with HomeLock(home.lock):
         home.check_store()
         tls = tls_of(home, config)

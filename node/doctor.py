@@ -20,7 +20,7 @@ from node.errors import WillcallError
 from node.homes import Home, tls_of
 from node.server.listen import BACKLOG
 from node.system import SystemClock, SystemProcess
-from node.units import DAY, GIB, MINUTE, SECOND, Instant, Millis
+from node.units import DAY, GIB, MIB, MINUTE, SECOND, Instant, Millis
 
 DESCRIPTORS = 2 * BACKLOG
 """Files and connections that a node may need open: all it takes from others, and its store's."""
@@ -56,13 +56,17 @@ class Finding:
 
 def disk(free: int, size: int) -> Finding:
     """Room where the home is."""
-    said = f"{free / GIB:.1f} GiB of {size / GIB:.1f} GiB are free"
+    said = f"{_room(free)} of {_room(size)} are free"
     make_room = "make room: willcall quota shows what mail takes"
     if free < limits.DISK_LOW:
         return Finding(check="disk", state=FAIL, detail=said, next=make_room, code=74)
     if free < limits.DISK_TIGHT:
         return Finding(check="disk", state=WARN, detail=said, next=make_room)
     return Finding(check="disk", state=OK, detail=said)
+
+
+def _room(count: int) -> str:
+    return f"{count / GIB:.1f} GiB" if count >= GIB else f"{count / MIB:.1f} MiB"
 
 
 def descriptors(most: int | None) -> Finding:
@@ -195,6 +199,11 @@ def _home(home: Home) -> Finding:
     if mode & 0o077:
         said = f"{home.folder} has mode {mode:o}: others of this machine can look into it"
         return Finding(check="home", state=FAIL, detail=said, next=f"chmod 700 {home.folder}")
+    try:
+        home.check_rights()
+    except WillcallError as error:
+        code = error.exit_code
+        return Finding(check="home", state=FAIL, detail=error.text, next=error.next, code=code)
     return Finding(check="home", state=OK, detail=str(home.folder))
 
 

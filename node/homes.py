@@ -104,6 +104,20 @@ class Home:
         if not here:
             raise ConfigBroken(f"there is no home in {self.folder}", next="willcall init")
 
+    def check_rights(self) -> None:
+        """Raises Refused when a node of this user could not write what it has to.
+
+        LevelDB would say so of one file, and nobody could tell that from a failing disk.
+        """
+        for path in (self.folder, self.lock, self.db, self.db / "LOCK", self.blocks):
+            wanted = os.R_OK | os.W_OK | (os.X_OK if path.is_dir() else 0)
+            if path.exists() and not os.access(path, wanted):
+                raise Refused(
+                    f"{path} may not be written to by this user",
+                    next=f"ls -ld {path} says whose it is; "
+                    f"findmnt -T {path} whether its disk is mounted read-only",
+                )
+
     def check_store(self) -> None:
         """Raises Damaged when there is no store to open: an empty one would hide the loss."""
         if not (self.db / "CURRENT").is_file():
@@ -134,7 +148,7 @@ class Home:
         try:
             return configs.parse(self.config.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigBroken(f"{self.config} can't be read: {error}") from error
+            raise configs.unreadable(str(self.config), error) from error
 
 
 # --- init -------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ import pytest
 from node import doctor, limits
 from node.config import Config, Network
 from node.doctor import Finding
-from node.units import DAY, GIB, MINUTE, Instant
+from node.units import DAY, GIB, MIB, MINUTE, Instant
 
 NOW = Instant(1_800_000_000_000)
 
@@ -22,8 +22,9 @@ def at(origin: str) -> Config:
     ("made", "state", "words"),
     [
         (doctor.disk(100 * GIB, 200 * GIB), "ok", "100.0 GiB of 200.0 GiB"),
-        (doctor.disk(GIB // 2, 200 * GIB), "warn", "0.5 GiB"),
-        (doctor.disk(limits.DISK_LOW - 1, 200 * GIB), "fail", "0.1 GiB"),
+        (doctor.disk(GIB // 2, 200 * GIB), "warn", "512.0 MiB"),
+        (doctor.disk(limits.DISK_LOW - 1, 200 * GIB), "fail", "64.0 MiB"),
+        (doctor.disk(5 * MIB, 100 * MIB), "fail", "5.0 MiB of 100.0 MiB are free"),
         (doctor.descriptors(8192), "ok", "8,192"),
         (doctor.descriptors(1024), "warn", "1,024"),
         (doctor.descriptors(None), "unknown", "running node"),

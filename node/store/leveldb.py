@@ -62,6 +62,8 @@ u64 = struct.Struct(">Q")
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 """What the system says when there is no room."""
+FORBIDDEN = (errno.EACCES, errno.EPERM)
+"""What it says of another user's file."""
 
 
 class LevelDbKv:
@@ -369,7 +371,7 @@ class LevelDbKv:
 
     def _failure(self, error: Exception) -> StoreFailed:
         # LevelDB passes the system's words on, never its number.
-        text = str(error)
+        text = _said(error)
         number = error.errno if isinstance(error, OSError) else None
         if isinstance(error, plyvel.CorruptionError):
             return _damaged(self._folder, text)
@@ -378,7 +380,17 @@ class LevelDbKv:
                 f"The disk of the mail store in {self._folder} is full.",
                 next="make room; it goes on by itself",
             )
-        return StoreFailed(f"The mail store in {self._folder} failed: {text}.")
+        mine = any(os.strerror(each) in text for each in FORBIDDEN)
+        look = f"every file in there has to be this user's: ls -l {self._folder}"
+        return StoreFailed(
+            f"The mail store in {self._folder} failed: {text}.", next=look if mine else None
+        )
+
+
+def _said(error: Exception) -> str:
+    """The words of an error; LevelDB's own come as bytes."""
+    said = error.args[0] if error.args else ""
+    return said.decode("utf-8", "replace") if isinstance(said, bytes) else str(error)
 
 
 class LevelDbFrozen:

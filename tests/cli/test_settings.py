@@ -81,3 +81,22 @@ def test_no_home_and_no_text(tmp_path: Path, word: str) -> None:
     (tmp_path / "config.toml").write_bytes(b"\xff\xfe")
     said = willcall("--home", str(tmp_path), "--json", "config", word).failure(78)
     assert "config.toml" in said["detail"]
+
+
+@pytest.mark.parametrize("words", ["config show", "config check", "run"])
+def test_a_file_that_cannot_be_read(home: Path, words: str) -> None:
+    file = home / "config.toml"
+    file.write_bytes(b"# gut\n# Gr\xfc\xdfe\n")
+    said = willcall("--home", str(home), "--json", *words.split()).failure(78)
+    assert said["detail"] == f"{file}: line 2 is not text in UTF-8"
+    assert said["next"] == "save the file as UTF-8"
+
+
+@pytest.mark.parametrize("words", ["config show", "config check"])
+def test_a_file_that_is_none(home: Path, words: str) -> None:
+    file = home / "config.toml"
+    file.unlink()
+    file.mkdir()
+    said = willcall("--home", str(home), "--json", *words.split()).failure(78)
+    assert said["detail"] == f"{file} can't be read: Is a directory"
+    assert said["next"] == f"ls -ld {file}"

@@ -1,8 +1,12 @@
 """`doctor` at real homes: stopped, running, and with things wrong."""
 
 import json
+import os
+import shutil
 import socket
 from typing import Any
+
+import pytest
 
 from tests.e2e.conftest import Make
 from tests.e2e.homes import Done, Home, meet
@@ -64,6 +68,32 @@ def test_things_that_fail(make: Make) -> None:
     done = anna.run("--json", "doctor")
     assert done.code == 78
     assert findings(done)["home"]["next"] == f"willcall --home {anna.path} config check"
+
+
+UNARMED = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
+"""Rights hold for root too."""
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="setpriv is not installed")
+@pytest.mark.parametrize(
+    ("name", "mode"), [("lock", 0o400), ("db", 0o500), ("db", 0), ("db/LOCK", 0o400), (".", 0o500)]
+)
+def test_what_this_user_may_not_write_is_named(make: Make, name: str, mode: int) -> None:
+    anna = make("anna")
+    anna.before = UNARMED if os.geteuid() == 0 else ()
+    path = anna.path / name
+    before = path.stat().st_mode
+    path.chmod(mode)
+    try:
+        said = anna.refuses(77, "run")
+        done = anna.run("--json", "doctor")
+    finally:
+        path.chmod(before)
+    assert said["detail"] == f"{path} may not be written to by this user"
+    assert said["next"].startswith(f"ls -ld {path}")
+    assert done.code == 77
+    assert findings(done)["home"]["detail"] == said["detail"]
+    assert findings(done)["home"]["next"] == said["next"]
 
 
 def test_a_name_nobody_has_and_files_that_are_not_there(make: Make) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Thread
 
+import plyvel
 import pytest
 import trio
 
@@ -283,3 +284,11 @@ def test_compacting_without_room_is_refused_and_harms_nobody(tmp_path: Path) -> 
         assert sum(file.stat().st_size for file in (disk / "db").glob("*.ldb")) < 5_500_000
         assert dict(kv.scan(b"", LAST)) == before | {b"after": b"v"}
         kv.close()
+
+
+def test_what_leveldb_says_is_told_in_words(kv: LevelDbKv) -> None:
+    failed = kv._failure(plyvel.IOError(b"IO error: db/7.ldb: Permission denied"))
+    assert failed.text.endswith("failed: IO error: db/7.ldb: Permission denied.")
+    assert failed.next is not None
+    assert failed.next.startswith("every file in there has to be this user's: ls -l ")
+    assert kv._failure(plyvel.IOError(b"IO error: db/7.ldb: Input/output error")).next is None
