@@ -152,18 +152,10 @@ def status(
     """
     if message is not None:
         row = STATE.local().get("message", message)
-        render.document(row) if STATE.json else _message(row)
+        render.document(row) if STATE.json else render.message(row, attempts=True)
         return
     row = STATE.local().get("status")
     render.document({word: row[word] for word in NODE}) if STATE.json else _node(row)
-
-
-def _message(row: dict[str, Any]) -> None:
-    render.message(row)
-    for each in row["deliveries"]:
-        for attempt in each["attempts"]:
-            answer = attempt["answer"] or "no answer yet"
-            render.line(f"    {render.when(attempt['at'])}  {answer}")
 
 
 def _node(row: dict[str, Any]) -> None:

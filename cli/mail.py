@@ -254,7 +254,8 @@ def delete(
 ) -> None:
     """Deletes messages from the inbox, and frees the bytes of sent ones.
 
-    What was confirmed stays for its 14 days, and `willcall sent` goes on telling what became of it.
+    What was confirmed stays for its 14 days, as its addressee may have to ask again after a
+    restore: its room is free then. `willcall sent` goes on telling what became of it.
 
     Examples: willcall delete 3 4    willcall delete 7xk2q4ma
     """
@@ -263,4 +264,7 @@ def delete(
         render.document(row)
     else:
         render.line("deleted " + ", ".join(str(n) for n in row["deleted"]))
+        for each in row["later"]:
+            freed = f"its {render.size(each['bytes'])} are free again {render.when(each['until'])}"
+            render.line(f"  {render.tail(each['message'])} was confirmed: {freed}")
         render.hint("willcall inbox")

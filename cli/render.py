@@ -200,14 +200,16 @@ def delivery(row: dict[str, Any], keep_until: str | None = None) -> str:
     return f"{who}: {state}{reason}{moment}{delayed}{again}"
 
 
-def message(row: dict[str, Any]) -> None:
-    """A sent message with its deliveries."""
+def message(row: dict[str, Any], *, attempts: bool = False) -> None:
+    """A sent message with its deliveries; below each of them its attempts, if they are wanted."""
     subject = row.get("subject") or "(no subject)"
     line(f"{row['message']}")
     imported = "  (imported)" if row.get("imported") else ""
     line(f"  {subject}  {size(row['size'])}  {when(row.get('created'))}{imported}")
     for each in row["deliveries"]:
         one(each, row.get("keep_until"))
+        for attempt in each["attempts"] if attempts else ():
+            line(f"    {when(attempt['at'])}  {attempt['answer'] or 'no answer yet'}")
 
 
 def one(row: dict[str, Any], keep_until: str | None = None) -> None:

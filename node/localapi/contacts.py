@@ -130,7 +130,7 @@ def _known(row: Peer) -> Peer:
 
 def _changed(tx: Tables, row: Peer, action: str, name: str | None, now: Instant) -> Peer:
     if action == "block":
-        return meet.block(tx, row)
+        return meet.block(tx, row, now)
     if action == "unblock":
         return meet.unblock(tx, row, now)
     if action == "remove":

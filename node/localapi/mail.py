@@ -5,13 +5,14 @@ from typing import Any
 
 import trio
 
+from node.encoding import cid as cids
 from node.errors import NotYet
 from node.localapi.call import Call, Handler, texts, word
 from node.machines.rows import Mail, Owner, Sent
 from node.services import mailbox, steps
 from node.services.mailbox import Contents, Mailbox
 from node.services.node import Node
-from node.services.views import Views
+from node.services.views import Views, time
 
 
 class MailCalls:
@@ -89,7 +90,14 @@ class MailCalls:
 
     async def _delete(self, call: Call) -> Any:
         body = await call.json()
-        return {"deleted": await self._mailbox.delete(call.owner, texts(body, "refs"))}
+        deleted, later = await self._mailbox.delete(call.owner, texts(body, "refs"))
+        return {"deleted": deleted, "later": list(map(_later, later))}
+
+
+def _later(row: Sent) -> dict[str, Any]:
+    """A message that is deleted, and whose room is not free before its grace is over."""
+    message, until = cids.show(row.message), time(row.grace_until)
+    return {"message": message, "bytes": row.stored, "until": until}
 
 
 async def _whole(data: bytes) -> AsyncIterator[bytes]:

@@ -174,7 +174,10 @@ class StrangerCalls:
         def work(tx: Tables) -> list[dict[str, Any]]:
             keys = [row for row in tx.peers.scan(me) if row.blocked]
             return [
-                *({"word": names.did(row.did), "name": row.name, "at": None} for row in keys),
+                *(
+                    {"word": names.did(row.did), "name": row.name, "at": views.time(row.blocked_at)}
+                    for row in keys
+                ),
                 *(
                     {"word": row.word, "name": None, "at": views.time(row.at)}
                     for row in tx.barred.scan(me)

@@ -163,6 +163,7 @@ class Peer(Row, frozen=True, kw_only=True, omit_defaults=True):
         lost: (memory, start), to be said in polls until answered.
         refused: why its node last refused our introduction.
         greeted: origins whose node itself said that the peer is there.
+        blocked_at: since when it is blocked; None: not, or since before that was noted.
         provisional: the name is a stand-in until a record says what the peer is called.
         verified: when the owner compared the six words with them.
         keyed: when its present sealing key was first seen here.
@@ -205,6 +206,7 @@ class Peer(Row, frozen=True, kw_only=True, omit_defaults=True):
     heir: Key | None = None
     before: Key | None = None
     followed: Instant = Instant(0)
+    blocked_at: Instant | None = None
 
 
 class Sent(Row, frozen=True, kw_only=True, omit_defaults=True):

@@ -10,9 +10,9 @@ from node.encoding import cid as cids
 from node.encoding import names
 from node.encoding.cid import Cid
 from node.errors import Absent, Malformed, NoContact, Refused, Usage
-from node.machines import inbox
+from node.machines import inbox, outbox
 from node.machines import peer as peers
-from node.machines.rows import Held, Mail, Owner, Peer, Promise, Sent
+from node.machines.rows import Delivery, Held, Mail, Owner, Peer, Promise, Sent
 from node.mail import original
 from node.mail.scan import Scan, scan
 from node.objects import content, message, notification
@@ -216,10 +216,9 @@ class Mailbox:
 
         await self._core.db.transact(work)
 
-    def _note(self, word: str, row: Mail | Sent | Held) -> None:
-        who = None if isinstance(row, Sent) else row.sender
+    def _note(self, word: str, row: Mail | Held) -> None:
         self._core.history.add(
-            row.owner, word, self._core.now(), message=row.message or b"", who=who
+            row.owner, word, self._core.now(), message=row.message or b"", who=row.sender
         )
 
     async def call(self, owner: Owner, row: Mail) -> None:
@@ -248,18 +247,18 @@ class Mailbox:
         await self._core.db.transact(work)
         self._core.incoming.ring()
 
-    async def delete(self, owner: Owner, refs: list[str]) -> list[int | str]:
+    async def delete(self, owner: Owner, refs: list[str]) -> tuple[list[int | str], list[Sent]]:
         """Deletes messages from the inbox, and the bytes of sent ones.
 
-        What is within its grace goes when that is over. Gives their numbers, or CIDs. All, or
-        none where one is absent.
+        Gives their numbers, or CIDs; and those whose bytes go later, when their grace is over.
+        All, or none where one is absent.
 
         Raises:
             Refused: it was sent, and somebody may still fetch it.
         """
         now = self._core.now()
 
-        def work(tx: Tables) -> list[int | str]:
+        def work(tx: Tables) -> tuple[list[int | str], list[Sent]]:
             found = [find_any(tx, owner.owner, ref) for ref in refs]
             mails = {row.n: row for row in found if isinstance(row, Mail)}
             sents = {cids.show(row.message): row for row in found if isinstance(row, Sent)}
@@ -275,11 +274,12 @@ class Mailbox:
             account = ledger.account(tx, owner.owner)
             tx.accounts.put(account.but(deleted=account.deleted + len(found)))
             arrive.make_room(tx, owner.owner, now)
-            return [*sorted(mails), *sents]
+            left = [tx.sent.get(owner.owner, sent.message) or sent for sent in sents.values()]
+            return [*sorted(mails), *sents], [sent for sent in left if sent.charge == "grace"]
 
-        numbers = await self._core.db.transact(work)
+        made = await self._core.db.transact(work)
         self._core.incoming.ring()
-        return numbers
+        return made
 
     async def retract(self, owner: Owner, ref: str) -> Sent:
         """Withdraws a message from everyone who has not confirmed it. Again: the same.
@@ -289,7 +289,7 @@ class Mailbox:
         """
         now, keep_sent = self._core.now(), self._core.config.keep_sent
 
-        def work(tx: Tables) -> Sent:
+        def work(tx: Tables) -> tuple[Sent, list[Delivery]]:
             row = find_sent(tx, owner.owner, ref)
             rows = list(tx.deliveries.scan(owner.owner, row.message))
             withdrawn = any(each.state == "retracted" for each in rows)
@@ -299,10 +299,12 @@ class Mailbox:
                     reason="over",
                     next=f"willcall status {ref}",
                 )
-            return tx.sent.get(owner.owner, row.message) or row
+            open_ = [each for each in rows if outbox.is_open(each)]
+            return tx.sent.get(owner.owner, row.message) or row, open_
 
-        row = await self._core.db.transact(work)
-        self._note("retracted", row)
+        row, withdrawn = await self._core.db.transact(work)
+        for each in withdrawn:
+            self._core.history.add(owner.owner, "retracted", now, message=row.message, who=each.to)
         self._core.outgoing.ring()
         return row
 
@@ -383,7 +385,8 @@ class Mailbox:
             ring.drop(tx, owner.owner, slot.sender)
             if ref.startswith("did:"):
                 row = tx.peers.get(owner.owner, slot.sender)
-                meet.block(tx, row or Peer(owner=owner.owner, did=slot.sender))
+                row = row or Peer(owner=owner.owner, did=slot.sender)
+                meet.block(tx, row, self._core.now())
             return slot
 
         return await self._core.db.transact(work)

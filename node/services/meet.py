@@ -185,9 +185,10 @@ def written_to(tx: Tables, owner: Owner, link: Link, now: Instant) -> Peer:
     return made
 
 
-def block(tx: Tables, row: Peer) -> Peer:
+def block(tx: Tables, row: Peer, now: Instant) -> Peer:
     """From now on a stranger in every respect, and to the sender no different from one."""
-    made: Peer = row.but(blocked=True, introduce=False, token=None, poll_at=None, provisional=False)
+    row = row if row.blocked else row.but(blocked=True, blocked_at=now)
+    made: Peer = row.but(introduce=False, token=None, poll_at=None, provisional=False)
     tx.peers.put(made)
     ring.drop(tx, row.owner, row.did)
     return made

@@ -101,10 +101,9 @@ class Steps:
 
     def _retractions(self) -> None:
         """Withdrawn before the history began, or after it was full: no time is known."""
-        if any(step.word == "retracted" for step in self._made):
-            return
+        known = {step.who for step in self._made if step.word == "retracted"}
         for row in self._tx.deliveries.scan(self._owner, self._message):
-            if "retracted" in (row.state, row.ended_as):
+            if "retracted" in (row.state, row.ended_as) and not known & {row.to, None}:
                 self._add(None, "retracted", row.to)
 
     # --- at its recipient --------------------------------------------------------------

@@ -24,6 +24,17 @@ def test_columns(text: str, columns: int) -> None:
     assert render.width(text) == columns
 
 
+def test_attempts_stand_below_whom_they_were_for(capsys: pytest.CaptureFixture[str]) -> None:
+    told = {"state": "notified", "attempts": [{"at": "2026-11-24T00:12:00Z", "answer": "accepted"}]}
+    rows = [{"to": "ben", **told}, {"to": "carol", "state": "stored", "attempts": []}]
+    row = {"message": "bafy", "size": 1, "deliveries": rows}
+    render.message(row, attempts=True)
+    lines = capsys.readouterr().out.splitlines()[2:]
+    assert lines == ["  ben: notified", "    2026-11-24 00:12  accepted", "  carol: stored"]
+    render.message(row)
+    assert "accepted" not in capsys.readouterr().out
+
+
 def test_columns_stand_under_each_other(capsys: pytest.CaptureFixture[str]) -> None:
     render.table(("from", "subject"), [("日本", "one"), ("e\u0301va", "two"), ("anna", "three")])
     lines = capsys.readouterr().out.splitlines()

@@ -188,7 +188,7 @@ def test_reading_marks_as_read_and_deleting_frees_the_number_for_ever(friends: F
     assert set(shown) == {"headers", "text", "attachments", "originals", "marks"}
     assert shown["text"].strip() == "Hello"
     assert ben.json("inbox")[-1] == row | {"state": "read"}
-    assert ben.json("delete", str(row["n"])) == {"deleted": [row["n"]]}
+    assert ben.json("delete", str(row["n"])) == {"deleted": [row["n"]], "later": []}
     assert ben.refuses(66, "read", str(row["n"]))["error"] == "absent"
     anna.settled(anna.send("ben", b"Subject: next\n\n"), "confirmed")
     assert ben.json("inbox")[-1]["n"] == row["n"] + 1

@@ -241,7 +241,7 @@ def test_sent_mail_from_elsewhere(alone: Home, tmp_path: Path) -> None:
     assert "(imported)" in alone.says("status", row["message"])
     assert alone.refuses(77, "retract", row["message"])["error"] == "over"
     before = alone.json("quota")["used"]["sent"]
-    assert alone.json("delete", row["message"]) == {"deleted": [row["message"]]}
+    assert alone.json("delete", row["message"]) == {"deleted": [row["message"]], "later": []}
     assert alone.json("quota")["used"]["sent"] < before
     assert row["message"] not in [each["message"] for each in alone.json("sent")]
     assert alone.run("--json", "import", str(mail)).document()["added"] == 1

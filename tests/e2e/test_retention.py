@@ -57,12 +57,15 @@ def test_what_is_kept_for_whom_and_how_long(pair: Pair) -> None:
     anna.json("retract", waits)
     before = anna.json("quota")["used"]
     assert before["sent"] > 0
-    assert anna.json("delete", waits) == {"deleted": [waits]}
+    assert anna.json("delete", waits) == {"deleted": [waits], "later": []}
     assert anna.json("quota")["used"] == before | {"sent": 0}
     assert anna.refuses(66, "read", waits, "--raw")["next"]
     assert anna.json("status", waits)["deliveries"][0]["state"] == "retracted"
     # Within its grace it stays, and goes when that is over.
-    anna.json("delete", kept)
+    (later,) = anna.json("delete", kept)["later"]
+    (held,) = [row for row in by(anna, "state")["grace"]["largest"] if row["message"] == kept]
+    assert later == {"message": kept, "bytes": held["bytes"], "until": held["until"]}
+    assert f"free again {held['until'][:10]}" in anna.says("delete", kept)
     assert anna.json("quota")["used"]["grace"] == used["grace"]
     assert {each["then"] for each in by(anna, "state")["grace"]["largest"]} == {"freed"}
     assert anna.json("send", "--to", "anna", "-m", "x", "--wait", "10")

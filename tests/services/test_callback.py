@@ -377,7 +377,7 @@ async def test_whose_batch_it_is_does_not_show_before_the_signature(
             await each.befriend(anna)
         row = anna.peer(people[1].key)
         assert row is not None
-        await anna.on.core.db.transact(lambda tx: meet.block(tx, row))
+        await anna.on.core.db.transact(lambda tx: meet.block(tx, row, anna.now()))
         seen = set()
         for each in people:
             item = each.item(anna, each.letter(), capability=None)
@@ -442,7 +442,7 @@ async def test_the_same_look_ups_for_all_who_are_held(autojump_clock: object) ->
         await foe.befriend(anna)
         row = anna.peer(foe.key)
         assert row is not None
-        await anna.on.core.db.transact(lambda tx: meet.block(tx, row))
+        await anna.on.core.db.transact(lambda tx: meet.block(tx, row, anna.now()))
         nobody = Key(some("nobody"))
         for number, (who, to) in enumerate(
             (

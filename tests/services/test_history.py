@@ -100,6 +100,19 @@ async def test_a_retraction_on_both_sides(autojump_clock: object) -> None:
         assert words(ben, message) == ["heard", "retraction-heard", "failed"]
 
 
+async def test_a_retraction_names_each_once(autojump_clock: object) -> None:
+    async with world() as w:
+        anna, ben = await w.add("anna"), await w.add("ben", ask_over="1KiB")
+        carol = await w.add("carol", ask_over="1KiB")
+        await w.friends(anna, ben)
+        await w.friends(anna, carol)
+        message = await anna.send([key_of(ben), key_of(carol)], b"x" * 5_000)
+        for _ in range(2):
+            await Mailbox(anna.on.core).retract(anna.owner(), cids.show(message))
+        told = [row["who"] for row in log(anna, message) if row["step"] == "retracted"]
+        assert sorted(told) == ["ben", "carol"]
+
+
 async def test_a_retraction_that_history_has_forgotten(autojump_clock: object) -> None:
     async with world() as w:
         anna, ben = await w.add("anna"), await w.add("ben", ask_over="1KiB")

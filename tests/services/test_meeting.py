@@ -33,7 +33,7 @@ async def remove(machine: Machine, key: bytes) -> None:
 async def block(machine: Machine, key: bytes) -> None:
     row = machine.peer(key)  # type: ignore[arg-type]
     assert row is not None
-    await machine.on.core.db.transact(lambda tx: meet.block(tx, row))
+    await machine.on.core.db.transact(lambda tx: meet.block(tx, row, machine.now()))
 
 
 async def test_an_invite_makes_both_contacts(autojump_clock: object) -> None:

@@ -139,7 +139,7 @@ async def test_unblocked_is_a_contact_again(autojump_clock: object) -> None:
         await eve.befriend(anna)
         letter = eve.letter()
         known = find(anna, "eve")
-        blocked = await anna.on.core.db.transact(lambda tx: meet.block(tx, known))
+        blocked = await anna.on.core.db.transact(lambda tx: meet.block(tx, known, anna.now()))
         (told,) = await eve.notify(anna, eve.item(anna, letter))
         assert (told.state, told.reason) == ("held", None)
         polls = eve.told("/v1/poll")

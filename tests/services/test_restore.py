@@ -375,7 +375,7 @@ async def test_what_is_given_once_is_not_given_again(autojump_clock: object) -> 
         await eve.befriend(ben)
         blocked = ben.peer(eve.key)
         assert blocked is not None
-        await ben.on.core.db.transact(lambda tx: meet.block(tx, blocked))
+        await ben.on.core.db.transact(lambda tx: meet.block(tx, blocked, ben.now()))
         me, link = key_of(ben), await ben.invite()
         await ben.flushed()
         before = ben.on.core.db.read(lambda tx: (tx.accounts.get(me), tx.peers.get(me, eve.key)))

@@ -37,7 +37,7 @@ async def test_strangers_the_blocked_and_no_such_owner_look_the_same(
         await blocked.befriend(anna)
         row = anna.peer(blocked.key)
         assert row is not None
-        await anna.on.core.db.transact(lambda tx: meet.block(tx, row))
+        await anna.on.core.db.transact(lambda tx: meet.block(tx, row, anna.now()))
         bodies = set()
         nobody = Key(some("nobody"))
         for puppet, to in (
@@ -155,7 +155,7 @@ async def test_what_the_blocked_say_is_not_kept(autojump_clock: object) -> None:
         await eve.befriend(anna)
         row = anna.peer(eve.key)
         assert row is not None
-        await anna.on.core.db.transact(lambda tx: meet.block(tx, row))
+        await anna.on.core.db.transact(lambda tx: meet.block(tx, row, anna.now()))
         await trio.sleep(60)  # what was owed to eve before
         await anna.flushed()
         before = everything(anna)
@@ -184,7 +184,7 @@ async def test_the_same_work_for_all_who_are_held(
         await blocked.befriend(anna)
         row = anna.peer(blocked.key)
         assert row is not None
-        await anna.on.core.db.transact(lambda tx: meet.block(tx, row))
+        await anna.on.core.db.transact(lambda tx: meet.block(tx, row, anna.now()))
         nobody = Key(some("nobody"))
         for count, (puppet, to) in enumerate(
             ((stranger, key_of(anna)), (stranger, nobody), (blocked, key_of(anna))), start=1
@@ -443,7 +443,7 @@ async def test_a_receipt_of_the_blocked_counts_and_wakes_nothing(autojump_clock:
         await until(lambda: anna.state(message, eve.key) == "notified", 60)
         row = anna.peer(eve.key)
         assert row is not None
-        await anna.on.core.db.transact(lambda tx: meet.block(tx, row))
+        await anna.on.core.db.transact(lambda tx: meet.block(tx, row, anna.now()))
         await trio.sleep(2 * 3600)
         before = anna.peer(eve.key)
         receipt = eve.receipt(key_of(anna), [message])

@@ -161,7 +161,9 @@ async def test_a_home_with_contacts_takes_them_along(autojump_clock: object) -> 
         await w.friends(anna, ben)
         await w.friends(anna, carl)
         old = key_of(anna)
-        await anna.on.core.db.transact(lambda tx: meet.block(tx, row_of(anna, key_of(carl))))
+        await anna.on.core.db.transact(
+            lambda tx: meet.block(tx, row_of(anna, key_of(carl)), anna.now())
+        )
         pin = Pin(
             owner=old, digest=bytes(32), handle="ben@b.example", did=key_of(ben), at=anna.now()
         )
@@ -558,7 +560,7 @@ async def test_who_was_blocked_stays_blocked(autojump_clock: object) -> None:
     async with world() as w:
         ben, eve, heir = await w.add("ben"), Puppet(w, "eve"), Puppet(w, "heir", 2)
         await eve.befriend(ben)
-        await ben.on.core.db.transact(lambda tx: meet.block(tx, row_of(ben, eve.key)))
+        await ben.on.core.db.transact(lambda tx: meet.block(tx, row_of(ben, eve.key), ben.now()))
         assert await tell(eve, ben, final(eve, heir.key)) == 204
         row = row_of(ben, heir.key)
         assert (row.blocked, row.name, row.introduce) == (True, "eve", False)
