@@ -8,7 +8,7 @@ import typer
 from cli import render, shelving
 from cli.local import Local
 from cli.state import STATE
-from node.errors import Usage, WillcallError
+from node.errors import Malformed, Usage, WillcallError
 
 SHOW = (
     "name", "url", "link", "vkey", "size", "root", "followed", "verified_at", "epoch", "access",
@@ -171,16 +171,34 @@ def export(
 
 
 @archives.command()
-def drop(name: str = typer.Argument(...)) -> None:
+def drop(
+    name: str = typer.Argument(...),
+    yes: bool = typer.Option(False, "--yes", help="Don't ask; nobody is asked but on a terminal."),
+) -> None:
     """Deletes an archive of yours with all its messages. What others have of it, they keep.
 
     Example: willcall archive drop kitchen
     """
+    if not (yes or STATE.json) and sys.stdin.isatty() and sys.stderr.isatty():
+        _asked(name)
     row = STATE.local().post("archive-drop", name)
     if STATE.json:
         render.document(row)
     else:
         render.line(f"{row['name']} is gone")
+
+
+def _asked(name: str) -> None:
+    """Raises Malformed unless a person wants to lose an archive."""
+    size = _entries(STATE.local().get("archive", name)["size"])
+    sys.stderr.write(f"{name} has {size}, and all of it goes for ever. Type yes to go on: ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip() != "yes":
+        raise Malformed(
+            f"cancelled: {name} is as it was",
+            reason="cancelled",
+            next=f"willcall archive export {name} --static DIR keeps a copy of it",
+        )
 
 
 # --- following ----------------------------------------------------------------------------

@@ -72,8 +72,11 @@ def help_(
 
     Examples: willcall help    willcall help contact add
     """
-    root = context.find_root()
-    typer.echo(_found(root, words or []).get_help(), color=False)
+    found = _found(context.find_root(), words or [])
+    if STATE.json:
+        render.document({"command": found.command_path, "help": found.get_help()})
+    else:
+        typer.echo(found.get_help(), color=False)
 
 
 def _found(root: Any, words: list[str]) -> Any:

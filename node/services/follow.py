@@ -108,6 +108,8 @@ class Follower:
             raise Usage(
                 f"1 to {limits.FOLLOW_ADDRESSES} addresses", next="willcall archive follow URL"
             )
+        if name:
+            library.check_given(name)
         pinned = next((each.owner for each in places if each.owner is not None), None)
         block, pins = await self._introduced(owner, places, pinned)
         about = abouts.decode(block).claim

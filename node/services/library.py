@@ -17,7 +17,7 @@ from node.archive.append import ReadTile, reader
 from node.archive.entry import AnyEntry, Removal, Sealed
 from node.encoding import cid as cids
 from node.encoding.cid import Cid
-from node.errors import Absent, Damaged, Malformed, NoContact, Refused
+from node.errors import Absent, Damaged, Malformed, NoContact, Refused, Usage
 from node.machines.rows import Archive, Item, Log, Owner
 from node.objects import archive as abouts
 from node.objects import content as seals
@@ -49,6 +49,14 @@ class Numbered:
 
 
 # --- rows ------------------------------------------------------------------------------
+
+
+def check_given(name: str) -> None:
+    """Raises Usage unless an archive can be called so here: somebody has just typed it."""
+    try:
+        place.check_new_name(name)
+    except Malformed as error:
+        raise Usage(error.text, next=error.next) from error
 
 
 def find(tx: Tables, owner: Key, name: str) -> Archive:

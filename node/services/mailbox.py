@@ -37,7 +37,7 @@ def tail_of(text: str) -> bytes:
     Raises:
         Usage: too short, or not base32.
     """
-    if len(text) < TAIL or any(char not in _ALPHABET for char in text):
+    if not _is_tail(text):
         if text.isascii() and text.isdigit():
             raise Usage(
                 f"{text[:80]} is a number of the inbox; this takes a CID",
@@ -52,6 +52,10 @@ def tail_of(text: str) -> bytes:
         bits = bits << 5 | _ALPHABET.index(char)
     # 36 bytes are 58 characters: the last one carries 3 bits and 2 of padding.
     return (bits >> 2 & 0xFFFFFFFF).to_bytes(4, "big")
+
+
+def _is_tail(text: str) -> bool:
+    return len(text) >= TAIL and all(char in _ALPHABET for char in text)
 
 
 def find_mail(tx: Tables, owner: Key, ref: str) -> Mail:
@@ -106,12 +110,18 @@ def find_held(tx: Tables, owner: Key, ref: str) -> Held:
 
     Raises:
         Absent: there is none.
+        Usage: it can be neither.
     """
     for row in tx.held.by("n", owner):
         did = names.did(row.sender)
         tail = "" if row.message is None else cids.show(row.message)
         if did == ref or (len(ref) >= TAIL and tail.endswith(ref)):
             return row
+    if not ref.startswith("did:") and not _is_tail(ref):
+        raise Usage(
+            f"{ref[:80]!r} names nothing that can be held",
+            next="give a message or a did of `willcall held`",
+        )
     raise Absent(f"nothing is held under {ref[:80]!r}", next="willcall held")
 
 

@@ -103,10 +103,10 @@ class Publisher:
         """A new, empty archive, served to nobody yet; a private one is sealed to its readers.
 
         Raises:
-            Malformed: no name for one.
+            Usage: no name for one.
             Conflict: the owner has one of that name.
         """
-        place.check_new_name(name)
+        library.check_given(name)
         core = self._core
         id, now = core.randomness.bytes(16), core.now()
         seed, key = core.randomness.bytes(32), core.randomness.bytes(32)

@@ -12,6 +12,7 @@ import typer
 from cli import completing, helping, manual
 from cli.main import app, ordered
 from cli.state import STATE
+from tests.e2e.homes import willcall
 
 ROOT: Any = helping.tidied(typer.main.get_command(app))
 EVERY = list(helping.commands(ROOT))
@@ -29,6 +30,12 @@ def parse(words: list[str]) -> None:
             return
         name, command, left = here.command.resolve_command(here, left)
         here = command.make_context(name, left, parent=here)
+
+
+def test_help_for_programs() -> None:
+    done = willcall("--json", "help", "contact", "add")
+    assert (done.document()["command"], done.err) == ("willcall contact add", "")
+    assert "Usage: willcall contact add" in done.document()["help"]
 
 
 @pytest.mark.parametrize("path", [" ".join(path) for _, path in EVERY])

@@ -17,6 +17,7 @@ import pytest
 from tests.archive import independent
 from tests.e2e.conftest import Make
 from tests.e2e.homes import Home
+from tests.e2e.terminal import Terminal
 from tests.services.shelves import letter
 
 SHOWN = {"name", "url", "link", "vkey", "size", "root", "followed", "verified_at"}
@@ -297,13 +298,37 @@ def test_all_forms(make: Make, folder: Path) -> None:
     assert add("-", data=b"")["added"] == 0
 
 
+def test_an_archive_is_not_dropped_unasked(make: Make) -> None:
+    """On a terminal; a script knows what it does, as everywhere else."""
+    home = make("anna")
+    home.start()
+    publish(home, "cats", [letter(1)])
+    for answer in ("\n", "n\n", "cats\n"):
+        asked = Terminal(home, "archive", "drop", "cats")
+        asked.sees("cats has 1 entry, and all of it goes for ever. Type yes to go on: ")
+        asked.type(answer)
+        seen = asked.end()
+        assert seen.code == 65, seen
+        assert "cancelled: cats is as it was" in seen.text
+    asked = Terminal(home, "archive", "drop", "cats")
+    asked.sees("Type yes to go on: ")
+    asked.type("yes\n")
+    assert "cats is gone" in asked.end().text
+    home.json("archive", "create", "dogs")
+    assert "dogs is gone" in Terminal(home, "archive", "drop", "dogs", "--yes").end().text
+    home.json("archive", "create", "mice")
+    assert home.says("archive", "drop", "mice") == "mice is gone\n"
+    home.refuses(67, "archive", "drop", "mice")
+
+
 def test_what_is_refused(make: Make, folder: Path) -> None:
     home = make("anna")
     home.start()
     home.json("archive", "create", "cats")
     before = home.json("archive", "show", "cats")
     assert home.refuses(73, "archive", "create", "cats")["error"] == "exists"
-    home.refuses(65, "archive", "create", "no/such")
+    for name in ("no/such", "index.html"):  # as for contacts and owners
+        assert home.refuses(64, "archive", "create", name)["error"] == "usage"
     home.refuses(67, "archive", "add", "dogs", "-", data=mbox([letter(1)]))
     home.refuses(66, "archive", "add", "cats", str(folder / "nothing"))
     home.refuses(65, "archive", "add", "cats", str(folder))

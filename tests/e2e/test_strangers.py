@@ -74,7 +74,10 @@ def test_an_introduction_is_held_and_allowed(trio: tuple[Home, Home, Home]) -> N
     assert (row["name"], row["mutual"], row["lane"]) == ("anna", False, "stranger")
     (held,) = until(lambda: anna.local().get("held"))
     assert (held["did"], held["message"], held["size"]) == (did(carol), None, None)
-    assert anna.refuses(66, "allow", "nonsense")
+    for word in ("allow", "deny"):
+        said = anna.refuses(64, word, "abc")  # as everywhere else: it names no message at all
+        assert "willcall held" in said["next"]
+        assert anna.refuses(66, word, "nonsense")  # it could be the end of a CID
     row = anna.json("allow", did(carol))
     assert (row["name"], row["mutual"]) == ("carol", True)
     until(lambda: carol.local().get("contacts")[0]["mutual"])
