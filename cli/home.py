@@ -8,7 +8,7 @@ from typing import Any
 import typer
 
 from cli import completing, phrase, render
-from cli.local import home_of
+from cli.local import default_home, home_of
 from cli.state import STATE
 
 LARGEST = 5
@@ -52,7 +52,14 @@ def init(
     words = phrase.asked() if recover else None
 
     async def work() -> dict[str, str | None]:
-        return await homes.init(home, name=_name(name), listen=listen, at=origin, recover=words)
+        return await homes.init(
+            home,
+            name=_name(name),
+            listen=listen,
+            at=origin,
+            recover=words,
+            usual=homes.Home(default_home()),
+        )
 
     made = trio.run(work)
     if STATE.json:
@@ -167,7 +174,12 @@ def _node(row: dict[str, Any]) -> None:
     render.line(f"quota: {render.size(used)} of {render.size(quota['limit'])} used")
     if row["called_from"] == "this machine":
         render.line("nobody elsewhere can call this node: it asks its contacts for mail by itself,")
-        render.line("and what you send to them can't be picked up")
+        render.line(
+            "and what you send to them can't be picked up. To change that, set network.listen"
+        )
+        render.line(
+            "and network.origin in config.toml to an address that others reach; then run again"
+        )
     if row["returned"]:
         render.line(f"given back to the disk since then: {render.size(row['returned'])}")
 

@@ -38,7 +38,8 @@ OTHERS_REACHED = {
     ),
 }
 SAID_NO = {
-    "spent": f"the invite was used by another key already: {ASK}",
+    "spent": "the invite was used by another key already, so they don't have you as a contact: "
+    f"{ASK}, and add that",
     "forged": f"the link proves nothing over there: was it copied whole? Else {ASK}",
     "not-here": "their node answers, but does not know them: is the address old?",
     "held": "they have to allow you first; it goes on by itself once they do",

@@ -155,7 +155,13 @@ class Home:
 
 
 async def init(
-    home: Home, *, name: str, listen: str | None, at: str | None, recover: str | None = None
+    home: Home,
+    *,
+    name: str,
+    listen: str | None,
+    at: str | None,
+    recover: str | None = None,
+    usual: Home | None = None,
 ) -> dict[str, str | None]:
     """Makes a home with its first owner; the document that `init` prints.
 
@@ -165,6 +171,7 @@ async def init(
         listen: `host:port`; None: the next free port.
         at: the origin; None: as `listen`.
         recover: the recovery phrase of an owner that lost its home; None: a new owner.
+        usual: where this user's home is when nobody says otherwise; its port is left to it.
 
     Raises:
         Conflict: there is one; nothing was changed.
@@ -174,7 +181,7 @@ async def init(
     home.check_new()
     if recover is not None:
         phrase.seed(recover)
-    chosen = listen if listen is not None else await free_port(_spoken_for(home))
+    chosen = listen if listen is not None else await free_port(_spoken_for(home, usual or home))
     config = _first_config(chosen, at)
     await check_free(chosen)
     if name:
@@ -198,13 +205,14 @@ async def init(
     }
 
 
-def _spoken_for(home: Home) -> set[str]:
-    """Where the homes beside this one listen when they run.
+def _spoken_for(home: Home, usual: Home) -> set[str]:
+    """Where the homes beside this one, and the usual one, listen when they run.
 
     Two homes that are made before either of them runs would else get the same port.
     """
     found = set()
-    for path in islice(home.folder.parent.glob("*/config.toml"), HOMES_BESIDE):
+    beside = islice(home.folder.parent.glob("*/config.toml"), HOMES_BESIDE)
+    for path in (*beside, usual.config):
         with suppress(OSError, UnicodeDecodeError, WillcallError):
             found.add(configs.parse(path.read_text(encoding="utf-8")).network.listen)
     return found

@@ -32,6 +32,7 @@ def test_the_largest_message_in_little_memory(pair: tuple[Home, Home], folder: P
         file.write(b"x")
     said = anna.refuses(65, "send", "--to", "ben", "--raw", str(folder / "letter"))
     assert said["error"] == "too-large"
+    assert "an attached file grows by 37 %" in said["next"]
     assert f"{64 * MIB:,}" in said["detail"]
     assert f"{64 * MIB + 1:,}" in said["detail"]
     assert "capacity.message" in said["next"]

@@ -89,6 +89,14 @@ def test_homes_beside_each_other_get_different_ports(folder: Path) -> None:
     assert sorted(set(ports)) == ports
 
 
+def test_a_home_elsewhere_leaves_the_usual_home_its_port(folder: Path) -> None:
+    env = {"HOME": str(folder)}
+    usual = willcall("--json", "init", env=env).document()
+    (folder / "far").mkdir()
+    other = willcall("--json", "--home", str(folder / "far" / "b"), "init", env=env).document()
+    assert usual["listen"] != other["listen"]
+
+
 @pytest.mark.parametrize(
     ("words", "code"),
     [

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from node import limits
 from node.errors import Malformed
 from node.mail.compose import Attachment, Mailbox, compose, readable
 from node.mail.display import display, files
@@ -181,6 +182,14 @@ def test_nothing_can_be_injected(place: str, value: str) -> None:
 def test_what_holds_a_line_end_is_named(changed: dict[str, Any], what: str) -> None:
     with pytest.raises(Malformed, match=f"^{what} 'a\\\\nb' holds a line end"):
         made(**changed)
+
+
+@pytest.mark.parametrize("limit", [0, 4_096, 10_000, 100_000, 1 << 20])
+def test_files_that_are_said_to_fit_do(limit: int) -> None:
+    size = limits.files_in(limit)
+    content = made(attachments=[Attachment(name="a", type="a/b", data=bytes(size))])
+    assert len(content) <= max(limit, 4_096)
+    assert len(content) > limit - 5_000
 
 
 @pytest.mark.parametrize(
