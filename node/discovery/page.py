@@ -120,6 +120,17 @@ or was not copied whole.</p>
 """
 )
 
+_NOTHING = Template(
+    _HEAD
+    + """<h1>There is no page at this address</h1>
+<p>This is a willcall node: mail waits here until the node of its recipient calls for it. For people
+it has <a href="/archives/">its archives</a>, and a page behind each invite link.</p>
+</main>
+</body>
+</html>
+"""
+)
+
 _REACH = {
     "this machine": "This link leads to the computer it was made on, and can be used only there.",
     "this network": "This link can be used only inside the network it was made in.",
@@ -171,3 +182,8 @@ def install(source: str) -> tuple[str, str, str]:
 def nobody() -> bytes:
     """The page for an address that names no owner of this node."""
     return _NOBODY.substitute(title="Nobody is found: willcall", style=_STYLE).encode()
+
+
+def nothing() -> bytes:
+    """The page for an address where nothing is, for a person who came there."""
+    return _NOTHING.substitute(title="No such page: willcall", style=_STYLE).encode()

@@ -25,6 +25,7 @@ from node.asgi import (
     read_body,
     respond,
 )
+from node.discovery import page
 from node.encoding import names
 from node.errors import Absent, Malformed, Media, WillcallError
 from node.ports import DAG_CBOR, PeerApp, Request, Response
@@ -89,6 +90,13 @@ FILES = re.compile(r"/archives/.*(?:\.eml|\.mbox\.gz|/message/[^/]+/[^/]+)")
 FILE = Route(READ, large=True)
 NO_ROUTE = Route({})
 """A path that is no call."""
+NO_PAGE = Response(
+    status=404,
+    body=page.nothing(),
+    content_type=page.TYPE,
+    headers=(*page.HEADERS, ("Vary", "Accept")),
+)
+"""Where nothing is, for whoever shows pages to a person; programs get a problem document."""
 
 
 class PeerFace:
@@ -160,6 +168,8 @@ class PeerFace:
         self, scope: Scope, receive: Receive, path: str, route: Route, until_sent: ExitStack
     ) -> Response:
         if not route.bodies or (scope["query_string"] and not route.query):
+            if scope["method"] in READ and "text/html" in _text(scope, b"accept"):
+                return NO_PAGE
             raise Absent("There is no such call.")
         if scope["query_string"]:
             path = f"{path}?{scope['query_string'].decode('latin-1')}"

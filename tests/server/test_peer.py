@@ -337,3 +337,21 @@ async def test_a_stranger_s_request_waits_for_calm(autojump_clock: object) -> No
     friends.clear()
     calm.set()
     assert await status(*post) == 200
+
+
+BROWSER = (("accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),)
+
+
+@pytest.mark.parametrize("target", ["/", "/nothing", "/?q=1", "/archives/?q=1", "/i/"])
+async def test_a_browser_gets_a_page_where_nothing_is(target: str) -> None:
+    node = Node()
+    answer = await call(node, "GET", target, headers=BROWSER)
+    assert (answer.status, answer.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert b"There is no page at this address" in answer.body
+    assert b'href="/archives/"' in answer.body
+    assert answer.headers["vary"] == "Accept"
+    assert "script-src" in answer.headers["content-security-policy"]
+    assert (await call(node, "GET", target)).reason == "absent"
+    posted = await call(node, "POST", target, headers=BROWSER)
+    assert posted.headers["content-type"] == "application/problem+json"
+    assert node.calls == []
