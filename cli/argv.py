@@ -44,11 +44,9 @@ def is_text(word: str) -> bool:
     return not any("\ud800" <= char <= "\udfff" for char in word)
 
 
-def no_text(word: str) -> Usage:
+def no_text(word: str, then: str = "type it in a terminal that is set to UTF-8") -> Usage:
     """What is said of a word that is none."""
-    return Usage(
-        f"'{shown(word)}' is not text in UTF-8", next="type it in a terminal that is set to UTF-8"
-    )
+    return Usage(f"'{shown(word)}' is not text in UTF-8", next=then)
 
 
 def shown(text: str) -> str:

@@ -108,10 +108,10 @@ def _attachment(path: str) -> "Attachment":
     from node.mail import compose
 
     name = compose.readable(Path(path).name)
-    if name != Path(path).name:
-        render.note(f"(a name that not everybody can read: it goes as {name})")
     kind = mimetypes.guess_type(path)[0] or "application/octet-stream"
     with opened(os.path.expanduser(path)) as stream:
+        if name != Path(path).name:
+            render.note(f"(a name that not everybody can read: it goes as {name})")
         return compose.Attachment(name=name, type=kind, data=stream.read())
 
 

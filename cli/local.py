@@ -272,9 +272,10 @@ def home_of(given: str | None) -> Path:
         Usage: its name is not text.
     """
     chosen = given or os.environ.get("WILLCALL_HOME")
-    if chosen and not argv.is_text(chosen):
-        raise argv.no_text(chosen)
-    return Path(chosen).expanduser().absolute() if chosen else default_home()
+    home = Path(chosen).expanduser().absolute() if chosen else default_home()
+    if not argv.is_text(str(home)):
+        raise argv.no_text(str(home), "choose a --home whose name is")
+    return home
 
 
 def default_home() -> Path:

@@ -306,6 +306,7 @@ def test_an_attachment_whose_name_is_no_text(
         0,
         f"(a name that not everybody can read: it goes as {shown})\n",
     )
+    assert anna.refuses(66, "send", "--to", "ben", "--attach", str(tmp_path / f"no{name}"))
     made = ben.json("read", done.out.split()[0].decode())
     assert [(row["name"], row["size"]) for row in made["attachments"]] == [(shown, 2)]
 
