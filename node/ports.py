@@ -306,6 +306,7 @@ class Table(Protocol[R_co]):
         *prefix: bytes | int,
         until: int | None = None,
         after: int | None = None,
+        behind: Any | None = None,
         reverse: bool = False,
     ) -> Iterator[R_co]:
         """Rows in the order of `index` under `prefix`.
@@ -315,6 +316,8 @@ class Table(Protocol[R_co]):
             *prefix: leading parts of the index.
             until: only entries whose next part (an integer) is at most this.
             after: only entries whose next part is more than this.
+            behind: only entries behind this row's, which may have changed since; it was in the
+                index.
             reverse: last first.
         """
         ...

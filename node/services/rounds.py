@@ -19,6 +19,9 @@ from node.units import Instant
 
 LOOKED_AT = 256
 """Due peers that one look gathers: a whole batch, and a few milliseconds."""
+SOON = 0.5
+"""Seconds until the next look where one could not see all that are due: 2 % of a processor while a
+place that is being served has many of them."""
 AGAIN = 5.0
 """Seconds until a disk that failed is tried again."""
 
@@ -60,6 +63,7 @@ class Rounds:
         self._index, self._clock, self._place = index, clock, place
         self._serve, self._at_once = serve, at_once
         self._busy: set[Hashable] = set()
+        self._reached: Peer | None = None
         self._failed = False
 
     async def run(self) -> None:
@@ -82,17 +86,25 @@ class Rounds:
         return pause
 
     def _look(self, tx: Tables, now: Instant) -> tuple[dict[Hashable, list[Peer]], float]:
-        """Who is due at a place that is not being served; seconds until the next one is."""
+        """Who is due at a place that is not being served; seconds until the next one is.
+
+        Where more are due than it looks at, the next look goes on behind the last one: all of
+        these may be of one place that is being served for long.
+        """
         due: dict[Hashable, list[Peer]] = {}
-        for row in islice(tx.peers.by(self._index), LOOKED_AT):
+        begun, self._reached = self._reached, None
+        rows = list(islice(tx.peers.by(self._index, behind=begun), LOOKED_AT))
+        for row in rows:
             at = self._clock(row)
             if at is not None and at > now:
-                return due, (at - now) / 1000
+                return due, SOON if begun else (at - now) / 1000
             place = self._place(row)
             free = place in due or len(self._busy) + len(due) < self._at_once
             if free and place not in self._busy:
                 due.setdefault(place, []).append(row)
-        return due, 3600.0  # a round that ends rings
+        self._reached = rows[-1] if len(rows) == LOOKED_AT else None
+        # A round that ends rings.
+        return due, SOON if begun or self._reached else 3600.0
 
     async def _one(self, place: Hashable, peers: Sequence[Peer]) -> None:
         try:

@@ -68,6 +68,10 @@ class Layout(Generic[R]):
         """Where alias `name` of a row is `value`."""
         return self.letter + self.aliases[name][0] + value
 
+    def entry(self, name: str, row: R) -> bytes:
+        """A row's own entry in index `name`, which it is in."""
+        return self.index(name, (self.indexes[name][1](row) or b"", self.key(row)))
+
     def entries(self, row: R) -> dict[bytes, bytes]:
         """All that is written beside the row, so that it is found: key → value."""
         letter, key = self.letter, self.key(row)

@@ -143,11 +143,14 @@ class RowTable(Generic[R]):
         *prefix: bytes | int,
         until: int | None = None,
         after: int | None = None,
+        behind: R | None = None,
         reverse: bool = False,
     ) -> Iterator[R]:
         """Rows in the order of `index`."""
         head = self._layout.index(index, prefix)
         start = head if after is None else stop_of(head + join((after,)))
+        if behind is not None:
+            start = self._layout.entry(index, behind) + b"\0"
         stop = stop_of(head) if until is None else stop_of(head + join((until,)))
         for entry, _ in self._tx.scan(start, stop, reverse=reverse):
             key = entry[-self._layout.width :]

@@ -1,5 +1,6 @@
 """The tasks that run rounds: whatever one look or one peer meets, the next one is served."""
 
+import pytest
 import trio
 
 from node import limits
@@ -8,7 +9,7 @@ from node.objects import answer as answers
 from node.objects import record
 from node.ports import Request, Response
 from node.services import calls as calling
-from node.services import meet
+from node.services import meet, rounds
 from node.units import Instant, Key
 from tests.fakes.world import Machine, World, until, world
 from tests.services.puppet import Puppet, some
@@ -111,6 +112,35 @@ async def test_a_node_that_is_down_costs_one_attempt(autojump_clock: object) -> 
         assert len(w.net.calls) == 1
         await w.back(ben)
         await until(lambda: all(anna.state(message, key) == "confirmed" for key in keys), 120)
+
+
+async def test_many_who_are_due_at_a_slow_place_hold_up_nobody_elsewhere(
+    autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does the place itself wait for ever where more of it are due than one look takes."""
+    monkeypatch.setattr(rounds, "LOOKED_AT", 4)
+    async with world() as w:
+        anna, ben = await w.add("anna"), await w.add("ben")
+        await w.friends(anna, ben)
+        slow = Puppet(w, "slow", 9)
+        w.net.weather.behind.add(slow.origin)
+        await trio.sleep(60)
+        links = [
+            meet.Link(did=Key(some(f"of the slow {n}")), origin=slow.origin, token=None)
+            for n in range(10)
+        ]
+        me, now = anna.owner(), anna.now()
+        for link in links:
+            await anna.on.core.db.transact(
+                lambda tx, link=link: meet.written_to(tx, me, link, now)  # type: ignore[misc]
+            )
+        await anna.send([link.did for link in links], b"hello")
+        await trio.sleep(1)
+        message = await anna.send([key_of(ben)], b"hello")
+        await until(lambda: anna.state(message, key_of(ben)) == "confirmed", 5)
+        await trio.sleep(86_400)
+        rows = [anna.peer(link.did) for link in links]
+        assert all(row is not None and row.silent > 3 for row in rows)
 
 
 async def test_more_records_than_one_bring_no_more_than_one_sealing(autojump_clock: object) -> None:
