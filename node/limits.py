@@ -252,6 +252,10 @@ TOKENS = 64
 """Tokens of one owner: more devices than a person has, and a list that can be read."""
 SUCCESSIONS = 16
 """Keys of one person that are followed, one to the next: more than anybody loses."""
+MADE_BY_ONE = 50_000
+"""Mail that is not here yet, failed or was withdrawn, of which one contact may have told: a list of
+1,000 letters a day that nobody called for in seven weeks. Nobody's quota pays for such rows; they
+take 100 MiB at most. Who tells of more is told to come again."""
 RING = 200
 """Slots for strangers: what a person can look through."""
 SMALL_BLOCK = ByteCount(64 * KIB)

@@ -398,6 +398,14 @@ class Tables(Protocol):
     items: Table[rows.Item]
     blocks: Blocks
 
+    def made(self, owner: Key, peer: Key) -> int:
+        """How many rows an owner keeps because a peer said something, and no quota pays for.
+
+        That is mail that is not here yet, mail that failed, and retractions. It is known, not
+        counted when asked.
+        """
+        ...
+
     def node(self) -> rows.Node:
         """The node's own row."""
         ...

@@ -7,7 +7,8 @@ Order (cheap first; size, shape and the batch's signature came before):
    checks); a contact's key that was replaced, which is told so; else stranger, whose answer
    is always the same `held`;
 3. for the contact's lane: not-here, a box that does not open, what is known of this
-   delivery already (mail, retraction, pickup), then accept or let it wait.
+   delivery already (mail, retraction, pickup), whether the contact made enough of them, then
+   accept or let it wait.
 
 Spec: 04 §answers, §verdict.
 """
@@ -19,6 +20,9 @@ from node import limits
 from node.machines.rows import Account, Mail, Peer, Pickup, Withdrawn
 from node.objects.notification import Notification
 from node.units import Instant
+
+FOR_NOW = frozenset({"busy", "clock", "expired", "stale-record", "too-large"})
+"""Refused because of a clock, a record, a setting or a number of now."""
 
 
 class Lane(Enum):
@@ -88,7 +92,12 @@ class Declined:
     """Its owner deleted it while it waited: it stays at its sender."""
 
 
-Verdict = Accept | Wait | Known | Taken | Unreadable | Declined
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Busy:
+    """As much as one contact may have told of is not here yet: later."""
+
+
+Verdict = Accept | Wait | Known | Taken | Unreadable | Declined | Busy
 
 
 def verdict(
@@ -98,8 +107,17 @@ def verdict(
     pickup: Pickup | None,
     account: Account,
     ask_over: int,
+    made: int,
 ) -> Verdict:
-    """What to do with a contact's item, given all that is known of this delivery."""
+    """What to do with a contact's item, given all that is known of this delivery.
+
+    Args:
+        item: the item.
+        mail, withdrawn, pickup: the rows of this delivery.
+        account: its owner's.
+        ask_over: bytes above which it waits.
+        made: rows that are kept because of what this contact told (`Tables.made`).
+    """
     if mail is not None and was_here(mail):
         return Known()
     if withdrawn is not None:
@@ -110,11 +128,18 @@ def verdict(
         return Unreadable()
     if pickup is not None and pickup.state == "wanted":
         return Accept()
+    if pickup is None and made >= limits.MADE_BY_ONE:
+        return Busy()
     if item.size > ask_over:
         return Wait(reason="waiting")
     if used(account) + needed(item.size) > account.limit:
         return Wait(reason="over-quota")
     return Accept()
+
+
+def is_for_now(state: str, reason: str | None) -> bool:
+    """Whether another answer may be given to the same item later."""
+    return state == "refused" and reason in FOR_NOW
 
 
 def was_here(mail: Mail) -> bool:

@@ -737,7 +737,7 @@ class Item(Row, frozen=True, kw_only=True, omit_defaults=True):
     digest: bytes = b""
 
 
-SCHEMA = 2
+SCHEMA = 3
 """The version of all rows above; a store with a higher one is refused."""
 
 

@@ -19,7 +19,7 @@ from node.encoding.cid import Cid
 from node.errors import Unverified
 from node.machines import inbox
 from node.machines import peer as peers
-from node.machines.inbox import Accept, Declined, Known, Lane, Taken, Unreadable, Wait
+from node.machines.inbox import Accept, Busy, Declined, Known, Lane, Taken, Unreadable, Wait
 from node.machines.rows import Mail, Owner, Peer, Pickup
 from node.objects import answer as answers
 from node.objects import notification
@@ -87,14 +87,22 @@ class Admission:
             self._core.tally.add("notifications", word)
         return answers.encode_all(made)
 
-    async def polled(self, signed: Signed[Batch], author: Key, source: str) -> None:
-        """A batch that came in a poll's answer: the same, with nobody to answer to."""
+    async def polled(self, signed: Signed[Batch], author: Key, source: str) -> bool:
+        """A batch that came in a poll's answer: the same, with nobody to answer to.
+
+        Returns:
+            Whether none of its items should be told again: to who refuses one by a call it is.
+
+        Raises:
+            Unverified: it is not that author's; nothing changed.
+        """
         if signed.claim.sender != author:
             raise Unverified("a poll was answered with somebody else's batch")
         self._verify(signed)
         desk = _Desk(self._core, self._strangers, signed.claim, source)
         self._core.db.read(lambda tx: desk.sort(tx, None))
-        await self._admit(desk)
+        made = await self._admit(desk)
+        return not any(inbox.is_for_now(each.state, each.reason) for each in made)
 
     def _verify(self, signed: Signed[Batch]) -> None:
         known = self._seen.known(signed.block)
@@ -260,7 +268,8 @@ class _Desk:
         pickup = self._tx.pickups.get(item.to, item.sender, item.message)
         account = ledger.account(self._tx, item.to)
         ask_over = self._core.config.ask_over
-        outcome = inbox.verdict(item, mail, withdrawn, pickup, account, ask_over)
+        made = self._tx.made(item.to, item.sender)
+        outcome = inbox.verdict(item, mail, withdrawn, pickup, account, ask_over, made)
         match outcome:
             case Known():
                 return receipt_answer(owner, item.sender, item.message, self._now)
@@ -270,6 +279,8 @@ class _Desk:
                 return Answer(state="retracted", retraction=gone)
             case Unreadable():
                 return refused("unreadable")
+            case Busy():
+                return refused("busy")
             case Declined():
                 return Answer(state="held", reason="waiting")
             case Accept() | Wait():

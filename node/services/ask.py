@@ -36,6 +36,7 @@ class Asker:
         if met.peer.poll_at is None or met.peer.poll_at > now:
             return
         since, later = met.peer.since, Instant(now + retry.moved(self._every(met), jitter))
+        kept, all_taken = since, True
         for _ in range(limits.POLLS):
             answer = await self._poll(met, since)
             if not isinstance(answer, PollAnswer):
@@ -43,16 +44,19 @@ class Asker:
                 self._learn(met, answer, now)
                 return
             for signed in answer.batches:
-                await self._admission.polled(signed, met.peer.did, met.at.origin)
+                taken = await self._admission.polled(signed, met.peer.did, met.at.origin)
+                all_taken = all_taken and taken
             # Only a poll that brought us further is followed by another one.
             further = answer.more and answer.now > since
             since = max(since, answer.now)
-            self._note(met, lambda row, to=since: peers.on_poll_answer(row, to, later))  # type: ignore[misc]
+            # What was refused for now is told again only to who asks for it again.
+            kept = since if all_taken else kept
+            self._note(met, lambda row, to=kept: peers.on_poll_answer(row, to, later))  # type: ignore[misc]
             if not further:
                 return
             await trio.sleep(0.001)  # `issued` must grow
         soon = Instant(self._core.now() + limits.POLLS_PAUSE)
-        self._note(met, lambda row: peers.on_poll_answer(row, since, soon))
+        self._note(met, lambda row: peers.on_poll_answer(row, kept, soon))
 
     def _every(self, met: Met) -> Millis:
         """How often: whoever can't call us can't tell us either."""

@@ -32,7 +32,10 @@ from node.units import Instant, Key
 
 
 def follow(tx: Tables, row: Peer, now: Instant) -> Peer:
-    """The row of a key, after its verified record was looked at: replaced, if that says so."""
+    """The row of a key, after its verified record was looked at: replaced, if that says so.
+
+    Who replaced its key so often already is refused and nobody takes over: each makes a row.
+    """
     heir = _named(row)
     if heir is None or row.heir is not None:
         return row
@@ -41,11 +44,12 @@ def follow(tx: Tables, row: Peer, now: Instant) -> Peer:
         return row  # nobody else took over: the key that there is stays
     there = tx.peers.get(row.owner, end) or Peer(owner=row.owner, did=end)
     known = there.name is not None or there.blocked
-    if not known:
+    ends = sum(1 for _ in forebears(tx, row.owner, row.did)) >= limits.SUCCESSIONS
+    if not known and not ends:
         tx.peers.put(_taking_over(row, there, now))
     old: Peer = row.but(
         heir=end,
-        name=row.name if known else None,
+        name=row.name if known or ends else None,
         written=False,
         provisional=False,
         met=False,

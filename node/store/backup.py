@@ -25,9 +25,9 @@ from node.objects import backup
 from node.objects.backup import Counter, End, HomeFile, LargeBlock, Record, StoredRow
 from node.ports import Files
 from node.store import keyspace
-from node.store.keyspace import Layout, stop_of
+from node.store.keyspace import MADE, Layout, stop_of
 from node.store.kv import KeyValue
-from node.store.tables import decode
+from node.store.tables import counted, decode
 from node.units import MIB, Instant
 
 BATCH = 1 * MIB
@@ -120,6 +120,7 @@ class Inspection:
         self._found = Found(owners=[], complaints=[])
         self._sums: Tally[tuple[bytes, str]] = Tally()
         self._owners: list[tuple[int, str]] = []
+        self._made: Tally[bytes] = Tally()
 
     def digest(self) -> bytes:
         """SHA-256 over all rows, as a backup counts them."""
@@ -132,6 +133,7 @@ class Inspection:
         """Decodes every row, reads every block, and counts all that is counted."""
         for layout in keyspace.LAYOUTS:
             self._table(layout)
+        self._counts()
         self._found.rows = sum(1 for _ in self._scan(b"", keyspace.END))
         await self._blocks()
         for account in self._rows(keyspace.ACCOUNTS):
@@ -161,6 +163,8 @@ class Inspection:
         wanted = 0
         for row in self._rows(layout):
             self._count(row)
+            pair = None if layout.maker is None else layout.maker(row)
+            self._made.update([] if pair is None else [pair])
             for key, value in layout.entries(row).items():
                 wanted += 1
                 if self._engine.get(key) != value:
@@ -169,6 +173,12 @@ class Inspection:
         stored = sum(key[1:2] != b"\0" for key, _ in self._scan(head, stop_of(head)))
         if stored != wanted:
             self._complain(f"{layout.row.__name__}: {stored} index entries, {wanted} wanted")
+
+    def _counts(self) -> None:
+        """What is said of each peer's rows is what there is."""
+        stored = {key[1:]: counted(data) for key, data in self._scan(MADE, stop_of(MADE))}
+        if stored != self._made:
+            self._complain("what peers made is not as much as is said")
 
     def _count(self, row: rows.Row) -> None:
         found, sums = self._found, self._sums

@@ -3,6 +3,7 @@
     key   = table byte, 0x00, key
     index = table byte, index byte, entry, key  →  (empty)
     alias = table byte, alias byte, alias       →  key
+    count = "#", owner, peer                    →  how many rows an owner keeps because of a peer
 
 Keys and entries are parts joined: bytes of fixed length as they are, integers as 8 bytes, big
 end first. So a prefix of parts selects all below it, and integers sort as numbers.
@@ -47,6 +48,8 @@ class Layout(Generic[R]):
         key: a row's key.
         indexes: name → (index byte, the entry or None where the row is not in the index).
         aliases: name → (alias byte, another key of the row that no other row has).
+        maker: owner and peer, where the row is there because that peer said something, and is paid
+            by nobody's quota; such rows are counted.
     """
 
     letter: bytes
@@ -55,6 +58,7 @@ class Layout(Generic[R]):
     key: Callable[[R], bytes]
     indexes: Mapping[str, tuple[bytes, Callable[[R], bytes | None]]] = field(default_factory=dict)
     aliases: Mapping[str, tuple[bytes, Callable[[R], bytes]]] = field(default_factory=dict)
+    maker: Callable[[R], bytes | None] | None = None
 
     def primary(self, key: bytes) -> bytes:
         """The key, or key prefix, in the store."""
@@ -87,9 +91,13 @@ class Layout(Generic[R]):
 
 NODE = b"!node"
 END = b"\x7f"
-"""Behind every key: they begin with a letter, or one of `!` and `@`."""
+"""Behind every key: they begin with a letter, or one of `!`, `#` and `@`."""
 BODY = b"@"
 """Bytes of small blocks, under sequential numbers: the cheapest order for the engine."""
+
+
+MADE = b"#"
+"""Of each owner and peer, how many rows there are with that `maker`; none: no key."""
 
 
 def body(seq: int) -> bytes:
@@ -176,6 +184,7 @@ MAILS = Layout(
         "tail": (b"t", lambda r: r.owner + r.message[-4:]),
     },
     aliases={"message": (b"m", lambda r: r.owner + r.message + r.sender)},
+    maker=lambda r: r.owner + r.sender if r.state == "failed" else None,
 )
 PICKUPS = Layout(
     letter=b"W",
@@ -190,6 +199,7 @@ PICKUPS = Layout(
         "full": (b"f", lambda r: r.owner if r.reason == "over-quota" else None),
         "until": (b"u", lambda r: u64(r.keep_until)),
     },
+    maker=lambda r: r.owner + r.sender,
 )
 WITHDRAWN = Layout(
     letter=b"X",
@@ -197,6 +207,7 @@ WITHDRAWN = Layout(
     width=100,
     key=lambda r: r.owner + r.sender + r.message,
     indexes={"until": (b"u", lambda r: u64(r.until))},
+    maker=lambda r: r.owner + r.sender,
 )
 HELD = Layout(
     letter=b"H",

@@ -15,6 +15,7 @@ they are linked, and only the log and the manifest are copied.
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -27,10 +28,10 @@ from node import limits
 from node.errors import Damaged, DiskFull, StoreFailed
 from node.machines import rows
 from node.store import keyspace
-from node.store.keyspace import TOKENS, stop_of
+from node.store.keyspace import MADE, TOKENS, stop_of, u64
 from node.store.kv import KeyValue
 from node.store.leveldb import FULL, LevelDbKv
-from node.store.tables import encode
+from node.store.tables import decode, encode
 from node.units import DAY, Instant, Millis
 
 KEPT = Millis(30 * DAY)
@@ -81,7 +82,19 @@ def _tokens(engine: KeyValue) -> Iterator[Puts]:
             }
 
 
-STEPS: tuple[Step, ...] = (Step(to=2, changes=_tokens),)
+def _made(engine: KeyValue) -> Iterator[Puts]:
+    """3: rows that a peer made are counted."""
+    counts = Counter[bytes]()
+    for layout in keyspace.LAYOUTS:
+        head = layout.primary(b"")
+        if layout.maker is not None:
+            with closing(engine.scan(head, stop_of(head))) as scan:
+                pairs = (layout.maker(decode(layout.row, data)) for _, data in scan)
+                counts.update(pair for pair in pairs if pair is not None)
+    yield {MADE + pair: u64(count) for pair, count in counts.items()}
+
+
+STEPS: tuple[Step, ...] = (Step(to=2, changes=_tokens), Step(to=3, changes=_made))
 
 
 # --- running them -------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from node.machines import rows
 from node.machines.rows import Block, Row
 from node.ports import Blocks, FrozenRows, Store, Table, Tables, Tx
 from node.store import keyspace
-from node.store.keyspace import Layout, join, stop_of
+from node.store.keyspace import MADE, Layout, join, stop_of, u64
 from node.units import ByteCount, Key
 
 R = TypeVar("R", bound=Row)
@@ -66,6 +66,11 @@ def decode(kind: type[R], data: bytes) -> R:
     return made
 
 
+def counted(data: bytes | None) -> int:
+    """A count as it is stored; where there is none it is 0."""
+    return 0 if data is None else int.from_bytes(data, "big")
+
+
 class RowTable(Generic[R]):
     """`ports.Table` over the keys of one transaction.
 
@@ -106,6 +111,7 @@ class RowTable(Generic[R]):
                 tx.delete(gone)
             for added in new.keys() - old.keys():
                 tx.put(added, new[added])
+            self._recount(before, row)
         tx.put(layout.primary(key), encode(row))
         self._seen[key] = row
 
@@ -121,8 +127,25 @@ class RowTable(Generic[R]):
         if stored is not None:
             for entry in self._layout.entries(stored):
                 self._tx.delete(entry)
+            self._recount(stored, None)
             self._tx.delete(self._layout.primary(key))
             self._seen[key] = None
+
+    def _recount(self, before: R | None, after: R | None) -> None:
+        """A row that a peer made came, went, or is not that any more."""
+        maker = self._layout.maker
+        if maker is None:
+            return
+        old, new = (None if row is None else maker(row) for row in (before, after))
+        if old != new:
+            self._count(old, -1)
+            self._count(new, 1)
+
+    def _count(self, pair: bytes | None, by: int) -> None:
+        if pair is not None:
+            key = MADE + pair
+            count = counted(self._tx.get(key)) + by
+            self._tx.put(key, u64(count)) if count > 0 else self._tx.delete(key)
 
     def scan(
         self, *prefix: bytes | int, after: tuple[bytes | int, ...] = (), reverse: bool = False
@@ -330,6 +353,10 @@ class StoredTables:
             raise AttributeError(name)
         self.__dict__[name] = made
         return made
+
+    def made(self, owner: Key, peer: Key) -> int:
+        """How many rows an owner keeps because of a peer."""
+        return counted(self._tx.get(MADE + owner + peer))
 
     def node(self) -> rows.Node:
         """The node's own row."""

@@ -60,6 +60,7 @@ class Audit:
         found: list[str] = []
         for part in (
             self._indexes,
+            self._made,
             self._accounts,
             self._messages,
             self._blocks,
@@ -89,6 +90,22 @@ class Audit:
             if stored != wanted:
                 yield f"{layout.letter!r}: {len(stored - wanted)} index entries too many, "
                 yield f"{layout.letter!r}: {len(wanted - stored)} index entries too few"
+
+    def _made(self) -> Iterable[str]:
+        pairs = Counter(
+            pair
+            for layout in LAYOUTS
+            if layout.maker is not None
+            for row in self._all(layout)
+            if (pair := layout.maker(row)) is not None
+        )
+        stored = {
+            key[1:]: int.from_bytes(value, "big")
+            for key, value in self._raw.items()
+            if key[:1] == keyspace.MADE
+        }
+        if stored != dict(pairs):
+            yield f"peers made {sum(pairs.values())} rows, {sum(stored.values())} are said"
 
     # --- accounts --------------------------------------------------------------------------
 

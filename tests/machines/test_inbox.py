@@ -6,7 +6,17 @@ from hypothesis import strategies as st
 
 from node import limits
 from node.machines import inbox, pickup
-from node.machines.inbox import Accept, Declined, Known, Lane, Taken, Unreadable, Verdict, Wait
+from node.machines.inbox import (
+    Accept,
+    Busy,
+    Declined,
+    Known,
+    Lane,
+    Taken,
+    Unreadable,
+    Verdict,
+    Wait,
+)
 from node.machines.rows import Account, Mail, Pickup, Withdrawn
 from node.objects.notification import Notification
 from node.units import DAY, GIB, MIB, SECOND, Instant
@@ -119,8 +129,36 @@ def test_verdicts(
     account: Account,
     expected: Verdict,
 ) -> None:
-    found = inbox.verdict(item(**changes), mail, gone, row, account, limits.ASK_OVER)
+    found = inbox.verdict(item(**changes), mail, gone, row, account, limits.ASK_OVER, 0)
     assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "mail", "gone", "row", "expected"),
+    [
+        ({}, None, None, None, Busy()),
+        (LARGE, None, None, None, Busy()),
+        ({}, FAILED, None, None, Busy()),
+        ({}, NEW, None, None, Known()),
+        ({}, MISSED, None, None, Declined()),
+        ({}, None, GONE, None, Taken()),
+        ({}, None, None, WANTED, Accept()),
+        (LARGE, SHOWN_WAITING, None, WAITING, Wait(reason="waiting")),
+    ],
+)
+def test_verdicts_where_a_contact_told_of_too_much(
+    changes: dict[str, object],
+    mail: Mail | None,
+    gone: Withdrawn | None,
+    row: Pickup | None,
+    expected: Verdict,
+) -> None:
+    """What is known goes on; nothing is added."""
+    most = limits.MADE_BY_ONE
+    found = inbox.verdict(item(**changes), mail, gone, row, ROOM, limits.ASK_OVER, most)
+    assert found == expected
+    fewer = inbox.verdict(item(**changes), mail, gone, row, ROOM, limits.ASK_OVER, most - 1)
+    assert fewer != Busy()
 
 
 @given(some.accounts)

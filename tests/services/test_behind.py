@@ -1,5 +1,6 @@
 """A node that nobody can call: it receives by asking, and what it can't do is said."""
 
+import msgspec
 import pytest
 import trio
 
@@ -39,6 +40,26 @@ async def test_mail_arrives_by_asking(autojump_clock: object) -> None:
             await until(lambda m=message: ben.state(m, to) == "confirmed")  # type: ignore[misc]
             assert trio.current_time() - began < INTERVAL
         assert len(anna.inbox()) == 3
+
+
+async def test_what_was_refused_once_is_told_again(autojump_clock: object) -> None:
+    """Nobody hears the answer to an item that came by asking, so nobody tells it again unasked."""
+    async with world() as w:
+        anna, ben = await behind(w)
+        small = msgspec.structs.replace(anna.config.capacity, message="1MiB")
+        large = anna.config
+        await w.off(anna)
+        anna.config = msgspec.structs.replace(large, capacity=small)
+        await w.back(anna)
+        to = key_of(anna)
+        too_large = await ben.send([to], b"x" * 2_000_000)
+        after = await ben.send([to], b"after it")
+        await until(lambda: ben.state(after, to) == "confirmed")
+        assert len(anna.inbox()) == 1
+        await w.off(anna)
+        anna.config = large
+        await w.back(anna)
+        await until(lambda: ben.state(too_large, to) == "confirmed")
 
 
 async def test_a_contact_that_was_away_is_asked_soon_again(autojump_clock: object) -> None:

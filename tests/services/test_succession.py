@@ -1,5 +1,6 @@
 """A key replaced by the recovery phrase: who follows, and what the old one still can do."""
 
+import itertools
 import random
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 import trio
 
+from node import limits
 from node.config import Directory
 from node.crypto import phrase
 from node.discovery.webfinger import Handle
@@ -306,6 +308,24 @@ async def test_twice_and_who_knows_only_the_first(autojump_clock: object) -> Non
         assert {name_of(ben, key) for key in (first, second.owner, third.owner)} == {"anna"}
         found = ben.on.core.db.read(lambda tx: petnames.find(tx, key_of(ben), names.did(first)))
         assert found.did == third.owner
+
+
+async def test_there_is_an_end_to_it(autojump_clock: object) -> None:
+    """A contact that replaces its key all day makes a row with each; no person does."""
+    async with world() as w:
+        anna, first = await w.add("anna"), Puppet(w, "key-0")
+        await first.befriend(anna)
+        await until(lambda: row_of(anna, first.key).met, 60)
+        chain = [first, *(Puppet(w, f"key-{n}") for n in range(1, 40))]
+        for old, new in itertools.pairwise(chain):
+            assert await tell(old, anna, final(old, new.key)) == 204
+        rows = anna.on.core.db.read(lambda tx: list(tx.peers.scan(key_of(anna))))
+        assert len(rows) <= 1 + limits.SUCCESSIONS
+        # The last that is followed is refused from now on, and keeps its name: there is nobody.
+        last = chain[limits.SUCCESSIONS]
+        assert [row.did for row in rows if row.name is not None] == [last.key]
+        assert name_of(anna, last.key) == "key-0"
+        assert row_of(anna, last.key).heir == chain[limits.SUCCESSIONS + 1].key
 
 
 async def test_only_with_the_right_words_and_once(autojump_clock: object) -> None:

@@ -16,6 +16,7 @@ from node.store.leveldb import LevelDbKv
 from node.store.migrate import STEPS, Puts, Step
 from node.store.tables import encode
 from node.units import DAY, Instant
+from tests import factories as make
 from tests.store.disks import fill, tmpfs
 from tests.store.kv_contract import LAST
 
@@ -193,6 +194,25 @@ def test_snapshots_go_after_a_month_while_the_clock_is_believed(tmp_path: Path) 
         assert len(snapshots(folder)) == 3
     migrate.open_store(folder, NOW, print, steps=one, newest=2).close()
     assert [path.name for path in snapshots(folder)] == ["db.schema-1.mine"]
+
+
+def test_rows_that_a_peer_made_are_counted(tmp_path: Path) -> None:
+    """As often as it is begun; a row of another kind, or of nobody's making, is not."""
+    failed = make.mail_row(n=2, message=make.named(7), state="failed")
+    kept = [(keyspace.PICKUPS, make.pickup_row(message=make.named(n))) for n in range(3)]
+    kept += [(keyspace.MAILS, make.mail_row()), (keyspace.MAILS, failed)]  # type: ignore[list-item]
+    folder = made(tmp_path / "db", 2)
+    kv = LevelDbKv.open(folder)
+    for layout, row in kept:
+        kv.write({layout.primary(layout.key(row)): encode(row)})
+    for _ in range(2):
+        for puts in STEPS[1].changes(kv):
+            kv.write(puts)
+    pair = failed.owner + failed.sender
+    assert list(kv.scan(keyspace.MADE, keyspace.stop_of(keyspace.MADE))) == [
+        (keyspace.MADE + pair, keyspace.u64(4))
+    ]
+    kv.close()
 
 
 def test_the_steps_lead_to_the_schema_one_by_one() -> None:

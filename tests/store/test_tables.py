@@ -13,7 +13,8 @@ from node.store import backup, keyspace
 from node.store.committer import Committed
 from node.store.memory import MemoryFiles, MemoryKv
 from node.store.tables import TableStore
-from node.units import MIB
+from node.units import MIB, Instant
+from tests import factories as make
 from tests.fakes.ports import InlineThreads
 
 DATA = b"hello" * 100
@@ -77,6 +78,43 @@ async def test_a_block_is_stored_once_and_goes_with_its_last_row() -> None:
 async def test_a_large_block_is_never_a_row() -> None:
     with pytest.raises(StoreFailed, match="before its row"):
         await kept(MemoryKv(), lambda tx: tx.blocks.add(LARGE, MIB, bytes(MIB)))
+
+
+# --- what peers made ----------------------------------------------------------------------
+
+MADE = {
+    "waiting": (3, lambda tx: tx.pickups.put(make.pickup_row(message=make.named(1)))),
+    "again": (3, lambda tx: tx.pickups.put(make.pickup_row(message=make.named(1), step=3))),
+    "failed": (4, lambda tx: tx.mails.put(make.mail_row(n=9, state="failed"))),
+    "shown": (3, lambda tx: tx.mails.put(make.mail_row(n=9, state="deleted"))),
+    "gone": (2, lambda tx: tx.pickups.delete(make.pickup_row(message=make.named(1)))),
+    "gone before": (2, lambda tx: tx.pickups.delete(make.pickup_row(message=make.named(5)))),
+    "another's": (2, lambda tx: tx.pickups.put(make.pickup_row(make.ALICE, make.BOB))),
+    "the last": (1, lambda tx: tx.pickups.delete(make.pickup_row())),
+}
+"""A step and how many there are then, of two to begin with."""
+
+
+async def test_rows_that_a_peer_made_are_counted() -> None:
+    """By whatever way they come and go; and what is said of them is held against them."""
+    kv, gone = MemoryKv(), make.pickup_row()
+    withdrawn = rows.Withdrawn(
+        owner=gone.owner, sender=gone.sender, message=gone.message, block=b"", until=Instant(1)
+    )
+    await kept(kv, lambda tx: tx.pickups.insert(gone), lambda tx: tx.withdrawn.put(withdrawn))
+    for word, (count, work) in MADE.items():
+        db = await kept(kv, work)
+        assert db.read(lambda tx: tx.made(gone.owner, gone.sender)) == count, word
+        assert await complaints(kv) == []
+    await kept(kv, lambda tx: tx.withdrawn.delete(withdrawn))
+    counts = list(kv.scan(keyspace.MADE, keyspace.stop_of(keyspace.MADE)))
+    assert [key for key, _ in counts] == [keyspace.MADE + make.ALICE.key + make.BOB.key]
+    kv.write({counts[0][0]: keyspace.u64(2)})
+    assert await complaints(kv) == ["what peers made is not as much as is said"]
+
+
+async def complaints(kv: MemoryKv) -> list[str]:
+    return (await backup.Inspection(kv, MemoryFiles()).everything()).complaints
 
 
 # --- out of a backup ----------------------------------------------------------------------
