@@ -46,9 +46,10 @@ class Asker:
             for signed in answer.batches:
                 taken = await self._admission.polled(signed, met.peer.did, met.at.origin)
                 all_taken = all_taken and taken
-            # Only a poll that brought us further is followed by another one.
-            further = answer.more and answer.now > since
-            since = max(since, answer.now)
+            # Only a poll that brought us further is followed by another one. Lower than what we
+            # asked from is an author's `now` that was restored: its new clock counts.
+            further = answer.more and answer.now != since
+            since = answer.now
             # What was refused for now is told again only to who asks for it again.
             kept = since if all_taken else kept
             self._note(met, lambda row, to=kept: peers.on_poll_answer(row, to, later))  # type: ignore[misc]

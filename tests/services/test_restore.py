@@ -1,9 +1,11 @@
 """A recipient restored from an old backup: asked again, kept for the grace, shown once."""
 
+import msgspec
 import pytest
 import trio
 
 from node import limits
+from node.config import Pickup
 from node.encoding import cid as cids
 from node.errors import Refused
 from node.objects import answer as answers
@@ -12,6 +14,7 @@ from node.objects.notification import Notification, decode
 from node.ports import Request, Response
 from node.services import awaken, meet, owners
 from node.services.mailbox import Mailbox
+from node.services.submit import Terms
 from node.units import DAY
 from tests.fakes.audit import database
 from tests.fakes.world import Machine, until, world
@@ -283,6 +286,24 @@ async def test_an_author_restored_from_before_its_clock_was_wrong(autojump_clock
         second = await ben.send([to], b"of today")
         await until(lambda: ben.state(second, to) == "confirmed")
         assert len(anna.inbox()) == 2
+
+
+async def test_all_pages_of_an_author_that_gives_lower_stamps_now(autojump_clock: object) -> None:
+    """None of it ends, so a first page that is told again and again would hide all the rest."""
+    async with world() as w:
+        anna, ben = await behind(w)
+        to = key_of(anna)
+        row = anna.peer(key_of(ben))
+        assert row is not None
+        ahead = row.but(since=ben.now() + 500 * DAY)
+        await anna.on.core.db.transact(lambda tx: tx.peers.put(ahead))
+        texts = [b"%d" % n for n in range(600)]
+        large = anna.config
+        await w.off(anna)
+        anna.config = msgspec.structs.replace(large, pickup=Pickup(ask_over="1"))
+        sent = await ben.on.submission.small(ben.owner(), texts, Terms(to=(to,)))
+        await w.back(anna)
+        await until(lambda: len(anna.inbox()) == len(sent), 3600)
 
 
 async def _call(machine: Machine) -> None:
