@@ -64,7 +64,8 @@ async def make(
 
     Raises:
         Malformed: the phrase is none.
-        Conflict: the name is taken, or this owner is here; nothing was changed.
+        Conflict: the name is taken, or this owner is here, or not wholly removed yet; nothing was
+            changed.
     """
     if name:
         text.check_name(name)
@@ -86,6 +87,7 @@ async def make(
             raise Conflict(
                 f"the owner of this phrase is here already: {here.name or names.did(here.owner)}"
             )
+        _check_cleared(tx, owner)
         if recover is not None:
             owner = owner.but(recovered=now)
         tx.owners.put(owner)
@@ -95,6 +97,15 @@ async def make(
 
     owner = await db.transact(work)
     return Made(owner=owner, phrase=phrase.words(seed) if recover is None else None)
+
+
+def _check_cleared(tx: Tables, owner: Owner) -> None:
+    """Raises Conflict while rows of the owner's life before are left: the account goes last."""
+    if tx.accounts.get(owner.owner) is not None:
+        raise Conflict(
+            "the owner of this phrase is still being removed; nothing was changed",
+            next="the same again in a while; a restart of the node ends what was cut off",
+        )
 
 
 def fresh(

@@ -171,21 +171,49 @@ async def test_a_crash_in_the_middle_is_finished_at_the_next_start(autojump_cloc
         await until(lambda: not home.files._blocks, 86_400)
 
 
+async def dora_at(home: Machine) -> Key:
+    """Somebody who begins from her phrase, the first time or again."""
+    made = await owners.make(
+        home.on.core.db, home.randomness, name="dora", endpoints=home.on.core.endpoints,
+        now=home.now(), quota=1 << 30, recover=phrase.words(b"d" * 32),
+    )  # fmt: skip
+    return made.owner.owner
+
+
+async def test_while_it_is_removed_the_phrase_brings_nothing_back(
+    autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or what is left of its life before would be in the new one, and under its numbers."""
+    monkeypatch.setattr(leave, "AT_ONCE", 1)
+    async with world() as w:
+        home = await w.add("anna", sweeps=3600.0)
+        dora = await dora_at(home)
+        for number in range(5):
+            await home.send([dora], b"%d" % number, owner="dora")
+        await until(lambda: len(home.inbox("dora")) == 5, 60)
+        await trio.sleep(60)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(remove, home, "dora")
+            while any(row.owner == dora for row in owners_of(home)):  # no event
+                await trio.lowlevel.checkpoint()
+            with pytest.raises(Conflict, match="still being removed"):
+                await dora_at(home)
+        assert await dora_at(home) == dora
+        message = await home.send([dora], b"again", owner="dora")
+        await until(lambda: [name for _, name, _ in home.inbox("dora")] == [message], 60)
+        assert await home.complaints() == []
+
+
+def owners_of(machine: Machine) -> list[rows.Owner]:
+    return machine.on.core.db.read(lambda tx: list(tx.owners.scan()))
+
+
 async def test_the_phrase_brings_it_back_at_once(autojump_clock: object) -> None:
     async with world() as w:
         home, _carl, _, _ben = await house(w)
-        words = phrase.words(b"d" * 32)
-
-        async def again() -> Key:
-            made = await owners.make(
-                home.on.core.db, home.randomness, name="dora", endpoints=home.on.core.endpoints,
-                now=home.now(), quota=1 << 30, recover=words,
-            )  # fmt: skip
-            return made.owner.owner
-
-        dora = await again()
+        dora = await dora_at(home)
         await remove(home, "dora")
-        assert await again() == dora
+        assert await dora_at(home) == dora
         await w.off(home)
         await w.back(home)
         assert home.owner("dora").owner == dora
