@@ -261,7 +261,11 @@ RING = 200
 SMALL_BLOCK = ByteCount(64 * KIB)
 """Blocks up to this size live in LevelDB, larger ones in files."""
 SEEN = 16_384
-"""Exact bytes remembered as seen before: about 200 bytes each, 3 MiB."""
+"""Exact bytes remembered as seen before: 250 bytes each with the usual answer, 4 MiB; at most
+1.3 KiB with its answer, 20 MiB."""
+SEEN_ANSWER = ByteCount(1 * KIB)
+"""An answer remembered with them, compressed: 256 times `held` takes 60 bytes, 256 words in an
+order without a rule 600. Above are answers with the records of several owners, made anew."""
 ATTEMPTS_KEPT = 20
 """Attempts shown by `status`: the schedule's whole first day and ten more."""
 SCANNED = ByteCount(64 * KIB)

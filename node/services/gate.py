@@ -6,6 +6,7 @@ Spec: 06 §strangers.
 """
 
 import hashlib
+import zlib
 from collections import OrderedDict
 
 from node import limits
@@ -20,28 +21,30 @@ class Seen:
     """Digests of exact bytes whose signature was checked, and how that ended; bounded.
 
     Where all of it was strangers', the answer that was given is kept and given again; a
-    contact's is looked up anew. Filled only after the check: what nobody signed must not keep
-    out what somebody will.
+    contact's is looked up anew, and so is one that stays large when it is compressed. Filled only
+    after the check: what nobody signed must not keep out what somebody will.
     """
 
     def __init__(self, size: int = limits.SEEN) -> None:
         self._seen: OrderedDict[bytes, bool | bytes] = OrderedDict()
-        self._answers: dict[bytes, bytes] = {}
         self._size = size
 
     def known(self, block: bytes) -> bool | bytes | None:
         """Whether these bytes verified; an answer, where that is final; None: never checked."""
-        return self._seen.get(hashlib.sha256(block).digest())
+        found = self._seen.get(hashlib.sha256(block).digest())
+        return zlib.decompress(found) if isinstance(found, bytes) else found
 
     def note(self, block: bytes, *, good: bool, answer: bytes | None = None) -> None:
         """The signature was checked; and perhaps the answer will not change."""
-        # Nearly all answers are a few `held`: one copy of each will do.
-        kept = None if answer is None else self._answers.setdefault(answer, answer)
-        if len(self._answers) > limits.BATCH:
-            self._answers.clear()
-        self._seen[hashlib.sha256(block).digest()] = good if kept is None else kept
+        self._seen[hashlib.sha256(block).digest()] = (answer and _small(answer)) or good
         if len(self._seen) > self._size:
             self._seen.popitem(last=False)
+
+
+def _small(answer: bytes) -> bytes | None:
+    """The answer compressed: it is of very few words, of which a flood chooses the order."""
+    made = zlib.compress(answer, 1)
+    return made if len(made) <= limits.SEEN_ANSWER else None
 
 
 class Friends:

@@ -330,7 +330,13 @@ def _complete(tx: Tables, row: Peer, signed: Signed[Introduction], now: Instant)
 
 def _own_record(theirs: Introduction) -> Record | None:
     """The verified record inside, if it is the introducer's own."""
-    inside = record.decode(theirs.record).verify()
+    record.decode(theirs.record).verify()
+    return _own(theirs)
+
+
+def _own(theirs: Introduction) -> Record | None:
+    """The same of an introduction whose record was verified before."""
+    inside = record.decode(theirs.record).claim
     return inside if inside.id == theirs.sender else None
 
 
@@ -391,17 +397,17 @@ class Introductions:
         """
         known = self._seen.known(block)
         if isinstance(known, bytes):
-            return HELD
+            return HELD if known == b"held" else refused(known.decode())
         if known is False:
-            raise Unverified("the signature of this introduction does not hold")
+            raise Unverified("a signature of this introduction does not hold")
         signed, now = INTRODUCTION.decode(block), self._core.now()
         if signed.claim.invite is not None:
             return await self._core.db.transact(lambda tx: self._invited(tx, signed, now))
         if known is None and not self._admits(signed.claim, source):
             return HELD
-        self._gate.checked += known is None
         theirs = self._verified(signed)
         if theirs.issued > now + limits.CLOCK_SKEW:
+            self._seen.note(block, good=True, answer=b"clock")
             return refused("clock")
         over = self._core.db.read(lambda tx: _replaced(tx, theirs))
         if over is not None:
@@ -419,12 +425,19 @@ class Introductions:
         return not storm and self._gate.admits(source, claim.sender, claim.to)
 
     def _verified(self, signed: Signed[Introduction]) -> Introduction:
+        """Its signature holds, and that of the record inside; each is checked once."""
+        if self._seen.known(signed.block):
+            return signed.claim
         try:
+            self._gate.checked += 1
             theirs = signed.verify()
+            self._gate.passed(theirs.sender, theirs.to)
+            self._gate.checked += 1
+            record.decode(theirs.record).verify()
         except Unverified:
             self._seen.note(signed.block, good=False)
             raise
-        self._gate.passed(theirs.sender, theirs.to)
+        self._seen.note(signed.block, good=True)
         return theirs
 
     def _answer(
@@ -457,8 +470,8 @@ class Introductions:
         expected = tokens.proof(token, claim.sender, claim.to, claim.issued)
         if not tokens.equal(expected, claim.proof) or invite is None or owner is None:
             raise Unverified("this proves no invite of ours", reason="forged")
-        theirs = signed.verify()
-        if _own_record(theirs) is None:
+        theirs = self._verified(signed)
+        if _own(theirs) is None:
             raise Unverified("an invite is for the key that introduces itself", reason="forged")
         over = _replaced(tx, theirs)
         if over is not None:
@@ -479,7 +492,7 @@ class Introductions:
     def _accept(
         self, tx: Tables, owner: Owner, row: Peer, theirs: Introduction, now: Instant
     ) -> Answer:
-        if _own_record(theirs) is None:
+        if _own(theirs) is None:
             _vouch(tx, row, theirs, now)
             return ACCEPTED
         befriended = _befriend(tx, row, theirs, now)
@@ -499,7 +512,7 @@ def _replaced(tx: Tables, theirs: Introduction) -> Answer | None:
     owner, row = tx.owners.get(theirs.to), tx.peers.get(theirs.to, theirs.sender)
     if owner is not None and owner.heir is not None:
         return refused("stale-record", record=owners.record_of(owner))
-    own = _own_record(theirs)
+    own = _own(theirs)
     if row is not None and row.heir is not None and not row.blocked and own is not None:
         return refused("replaced")
     return refused("replaced") if own is not None and own.successor is not None else None
