@@ -202,7 +202,8 @@ def block(
 ) -> None:
     """Their mail is never shown again, and they can't tell.
 
-    A domain, or an address for its whole network: nothing of strangers is taken from there.
+    A key (DID), contact or not; or a domain, or an address for its network (/24, IPv6: /48):
+    nothing of strangers is taken from there.
     Examples: willcall contact block ben    willcall contact block example.org
     """
     if is_place(contact):

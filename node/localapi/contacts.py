@@ -7,7 +7,7 @@ import trio
 from node import limits
 from node.crypto import phrase
 from node.encoding import names
-from node.errors import NoContact, Usage
+from node.errors import Malformed, NoContact, Usage
 from node.localapi.call import Call, Handler, optional
 from node.machines.rows import Peer
 from node.ports import Tables
@@ -76,7 +76,10 @@ class ContactCalls:
 
         def work(tx: Tables) -> Peer:
             me = call.owner.owner
-            row = petnames.find(tx, me, find.known(tx, me, text))
+            who = find.known(tx, me, text)
+            if action == "block" and who.startswith("did:"):
+                return meet.block(tx, _anybody(tx, me, who), now)
+            row = petnames.find(tx, me, who)
             # Whoever was only written to by a name is no contact, but has a key that is pinned.
             freed = action == "remove" and find.unpin(tx, me, row.did)
             return _changed(tx, row if freed else _known(row), action, name, now)
@@ -117,6 +120,27 @@ def _now(tx: Tables, owner: Key, did: Key) -> Peer | None:
     """The row as it is now: its key may just have turned out to be replaced."""
     found = tx.peers.get(owner, did)
     return found if found is None or found.name is not None else succession.following(tx, found)
+
+
+def _anybody(tx: Tables, me: Key, text: str) -> Peer:
+    """Whoever has a key, known or not: it is blocked before it ever writes, too.
+
+    Raises:
+        NoContact: it is no key.
+        Usage: it is one's own.
+    """
+    try:
+        return petnames.find(tx, me, text)
+    except NoContact:
+        try:
+            did = names.parse_did(text.partition("@")[0])
+        except Malformed:
+            pass
+        else:
+            if did == me:
+                raise Usage("this is your own key", next="willcall contact list") from None
+            return Peer(owner=me, did=did)
+        raise
 
 
 def _known(row: Peer) -> Peer:

@@ -6,10 +6,10 @@ import msgspec
 import trio
 
 from node import limits
-from node.encoding import address, names
 from node.encoding import cid as cids
+from node.encoding import names
 from node.errors import Absent, Malformed, OverQuota, Usage, WillcallError
-from node.localapi import replay
+from node.localapi import places, replay
 from node.localapi.call import Call, Handler, optional
 from node.localapi.contacts import met
 from node.machines.rows import Barred, Held, Mail, Promise
@@ -190,7 +190,7 @@ class StrangerCalls:
         """Blocks a domain or network for strangers, or lets it in again."""
         body = await call.json()
         me, now = call.owner.owner, self._core.now()
-        word = _word(str(body.get("word", "")), self._who.evidence.world.registrable)
+        word = places.word(str(body.get("word", "")), self._who.evidence.world.registrable)
         row = Barred(owner=me, id=digest(word), word=word, at=now)
 
         def work(tx: Tables) -> None:
@@ -306,21 +306,3 @@ def _waits(slot: Held, own: str) -> str | None:
     if not slot.answered:
         return "its origin has not answered a call"
     return "its origin has to answer once more, later"
-
-
-def _word(text: str, registrable: Any) -> str:
-    """A domain or network in the form in which it is compared.
-
-    Raises:
-        Usage: it is neither.
-    """
-    bare = text.strip().lower().partition("/")[0]
-    if address.parse(bare) is not None:
-        return address.network(bare)
-    found: str | None = registrable(bare)
-    if found is None:
-        raise Usage(
-            f"{text[:80]!r} is no domain anybody registered, and no address",
-            next="willcall contact block example.org, or an address for its /24 or /48",
-        )
-    return found

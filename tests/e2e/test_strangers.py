@@ -110,6 +110,13 @@ def test_denied_and_blocked(trio: tuple[Home, Home, Home]) -> None:
     anna.json("contact", "unblock", "example.org")
     assert len(anna.json("contact", "list", "--blocked")) == 1
 
+    assert anna.json("contact", "block", "www.B\u00fccher.com")["word"] == "xn--bcher-kva.com"
+    assert anna.json("contact", "unblock", "b\u00fccher.com")["word"] == "xn--bcher-kva.com"
+    assert len(anna.json("contact", "list", "--blocked")) == 1
+    for word in ("block", "unblock"):
+        assert "/24" in anna.refuses(64, "contact", word, "10.0.0.0/8")["next"]
+        assert anna.refuses(64, "contact", word, "a b.com")
+
     row = anna.json("contact", "block", "ben")
     assert (row["blocked"], row["mutual"], row["lane"]) == (True, False, "closed")
     blocked = ben.send("anna", b"Subject: can you hear me\n\n")
@@ -121,6 +128,33 @@ def test_denied_and_blocked(trio: tuple[Home, Home, Home]) -> None:
     link = ben.json("invite")["link"]
     assert anna.json("contact", "add", link)["blocked"] is False
     ben.settled(ben.send("anna", b"Subject: again\n\n"), "confirmed")
+
+
+def test_a_key_is_blocked_whether_it_waits_or_not(trio: tuple[Home, Home, Home]) -> None:
+    anna, ben, carol = trio
+    first = carol.send(address(anna), b"Subject: one\n\n")
+    carol.settled(first, "held")
+    until(lambda: anna.local().get("held"))
+    row = anna.json("contact", "block", did(carol))
+    assert (row["did"], row["name"], row["blocked"]) == (did(carol), None, True)
+    assert anna.json("held") == anna.json("held", "--raw") == []
+    assert [row["word"] for row in anna.json("contact", "list", "--blocked")] == [did(carol)]
+    assert anna.json("contact", "block", did(carol))["blocked"] is True
+    carol.settled(carol.send(address(anna), b"Subject: two\n\n"), "held")
+    assert anna.json("held", "--raw") == []
+
+    assert anna.json("contact", "unblock", did(carol))["blocked"] is False
+    assert anna.json("contact", "list", "--blocked") == []
+    assert anna.refuses(67, "contact", "unblock", did(carol))
+    third = carol.send(address(anna), b"Subject: three\n\n")
+    carol.settled(third, "held")
+    until(lambda: anna.local().get("held"))
+    # Nothing of this one waits there.
+    assert ben.json("contact", "block", did(carol))["blocked"] is True
+    assert [row["word"] for row in ben.json("contact", "list", "--blocked")] == [did(carol)]
+    assert ben.refuses(64, "contact", "block", did(ben))
+    assert ben.refuses(67, "contact", "block", "did:key:z6Mknonsense")
+    assert ben.refuses(67, "contact", "block", "nobody")
 
 
 def test_names_collide(trio: tuple[Home, Home, Home]) -> None:
