@@ -101,6 +101,7 @@ class Follower:
 
         Raises:
             Malformed: no addresses; Unreachable: nobody answers; Unverified: what they say.
+            Usage: no name for one.
             Conflict: another archive is called so here.
         """
         places = [place.parse(text) for text in texts]

@@ -17,6 +17,7 @@ from node.errors import (
     StoreFailed,
     Unreachable,
     Unverified,
+    Usage,
     WillcallError,
 )
 from node.machines.rows import Archive, Item
@@ -149,7 +150,7 @@ async def test_several_addresses_and_names(autojump_clock: trio.testing.MockCloc
             await follow(ben, place.link(url(anna, "dogs"), ben.owner().owner))
         with pytest.raises(Conflict):
             await follow(ben, url(anna, "dogs"), name="cats")
-        with pytest.raises(Malformed, match="a file beside the archives"):
+        with pytest.raises(Usage, match="a file beside the archives"):
             await follow(ben, url(anna, "dogs"), name="index.html")
         with pytest.raises(Unreachable):
             await follow(ben, dead, name="x")

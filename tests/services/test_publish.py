@@ -7,7 +7,7 @@ from node.archive import note
 from node.crypto.note import parse_verifier
 from node.encoding import car
 from node.encoding import cid as cids
-from node.errors import Absent, Conflict, Malformed, NoContact, StoreFailed
+from node.errors import Absent, Conflict, Malformed, NoContact, StoreFailed, Usage
 from node.limits import CAR
 from node.machines.rows import Item
 from node.objects import answer
@@ -257,10 +257,10 @@ async def test_names(autojump_clock: trio.testing.MockClock) -> None:
         await published(anna, "cats")
         with pytest.raises(Conflict):
             await publisher.create(anna.owner(), "cats")
-        with pytest.raises(Malformed):
+        with pytest.raises(Usage):
             await publisher.create(anna.owner(), "no/such")
         for beside in ("index.html", "archives.opml"):
-            with pytest.raises(Malformed, match="a file beside the archives"):
+            with pytest.raises(Usage, match="a file beside the archives"):
                 await publisher.create(anna.owner(), beside)
         with pytest.raises(NoContact):
             await publisher.publish(anna.owner(), "dogs")
