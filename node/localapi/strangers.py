@@ -19,7 +19,7 @@ from node.policy import decide
 from node.ports import Tables
 from node.services import ring, strangers, views
 from node.services.evidence import digest
-from node.services.mailbox import Mailbox, find_held, find_mail
+from node.services.mailbox import Mailbox, find_allowed, find_held, find_mail
 from node.services.node import Node
 from node.units import Instant, Key
 
@@ -102,8 +102,8 @@ class StrangerCalls:
 
         def work(tx: Tables) -> Any:
             slot = _either(tx, me, ref)
-            if isinstance(slot, Mail):
-                return _of_mail(tx, me, slot)
+            if isinstance(slot, Mail | Promise):
+                return _of_known(tx, me, slot)
             facts = self._who.facts(tx, slot)
             made = self._who.decision(facts, now)
             return {
@@ -136,7 +136,7 @@ class StrangerCalls:
     async def _report(self, call: Call) -> Any:
         """Evidence, record and what was picked up, to be checked by anybody."""
         me, ref = call.owner.owner, call.words[0] if call.words else ""
-        found: Held | Mail = self._core.db.read(lambda tx: _either(tx, me, ref))
+        found = self._core.db.read(lambda tx: _either(tx, me, ref))
         if found.message is None:
             raise Usage("this is an introduction, not a message", next="willcall held")
         promise, known, root = self._core.db.read(lambda tx: _kept(tx, me, found))
@@ -231,11 +231,21 @@ class StrangerCalls:
         return await self._storm(call)
 
 
-def _either(tx: Tables, owner: Key, ref: str) -> Held | Mail:
+def _either(tx: Tables, owner: Key, ref: str) -> Held | Mail | Promise:
+    """What is held, in the inbox, or was allowed and is neither any more."""
+    if not ref.isdigit():
+        try:
+            return find_held(tx, owner, ref)
+        except Absent:
+            if ref.startswith("did:"):
+                raise
     try:
-        return find_held(tx, owner, ref)
-    except Absent:
         found = find_mail(tx, owner, ref)
+    except Absent:
+        allowed = find_allowed(tx, owner, ref)
+        if allowed is None:
+            raise
+        return allowed
     if found.imported:
         # What its owner sealed would accuse its owner.
         raise Absent(
@@ -247,7 +257,7 @@ def _either(tx: Tables, owner: Key, ref: str) -> Held | Mail:
 
 
 def _kept(
-    tx: Tables, me: Key, found: Held | Mail
+    tx: Tables, me: Key, found: Held | Mail | Promise
 ) -> tuple[Promise | None, bytes | None, bytes | None]:
     """What is kept of a message's author: promise and record; and the root that was picked up."""
     assert found.message is not None
@@ -259,7 +269,7 @@ def _kept(
     return promise, None if peer is None else peer.record, root
 
 
-def _said(found: Held | Mail, promise: Promise | None) -> dict[str, str | None]:
+def _said(found: Held | Mail | Promise, promise: Promise | None) -> dict[str, str | None]:
     if isinstance(found, Held):
         return {
             "source": found.source,
@@ -271,16 +281,17 @@ def _said(found: Held | Mail, promise: Promise | None) -> dict[str, str | None]:
         "source": None if promise is None else promise.source,
         "domain": None if promise is None else promise.domain,
         "proven": None if promise is None else promise.by,
-        "received": views.time(found.heard or found.received),
+        "received": views.time(found.heard or found.received) if isinstance(found, Mail) else None,
+        "promise": None if promise is None else promise.state,
     }
 
 
-def _of_mail(tx: Tables, owner: Key, row: Mail) -> Any:
+def _of_known(tx: Tables, owner: Key, row: Mail | Promise) -> Any:
     peer = tx.peers.get(owner, row.sender)
     allowed = tx.promises.get(owner, row.sender, row.message)
     known = peer is not None and peer.name is not None
     rule = "allowed" if allowed is not None else "contact"
-    why = "its owner allowed it" if allowed is not None else "from a contact"
+    why = "from a contact" if allowed is None else f"its owner allowed it{_kept_or_not(allowed)}"
     if not known and allowed is None:
         rule, why = "contact", "its sender was a contact then"
     return {
@@ -295,6 +306,13 @@ def _of_mail(tx: Tables, owner: Key, row: Mail) -> Any:
         "waits": None,
         "facts": None if allowed is None else {"source": allowed.source, "domain": allowed.domain},
     }
+
+
+def _kept_or_not(allowed: Promise) -> str:
+    if allowed.state != "broken":
+        return ""
+    until = views.time(allowed.keep_until)
+    return f"; its sender does not keep it any more, and had signed that it would until {until}"
 
 
 def _waits(slot: Held, own: str) -> str | None:

@@ -125,6 +125,14 @@ def find_held(tx: Tables, owner: Key, ref: str) -> Held:
     raise Absent(f"nothing is held under {ref[:80]!r}", next="willcall held")
 
 
+def find_allowed(tx: Tables, owner: Key, ref: str) -> Promise | None:
+    """A stranger's message that was allowed, here or not, by CID or the end of one."""
+    if not _is_tail(ref):
+        return None
+    found = (row for row in tx.promises.scan(owner) if cids.show(row.message).endswith(ref))
+    return next(found, None)
+
+
 # --- content ----------------------------------------------------------------------------
 
 

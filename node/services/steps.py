@@ -2,7 +2,7 @@
 
 sender      stored · told, with each answer · fetched · confirmed | retracted | expired
             readdressed: its addressee's key was replaced
-recipient   held | heard · pickup-failed · waits · arrived · receipt-told · read · deleted
+recipient   held | heard · pickup-failed · waits · failed | arrived · receipt-told · read · deleted
 both        silent: the other node did not answer while this message waited for it
 """
 
@@ -13,7 +13,7 @@ from node.encoding import cid as cids
 from node.encoding.cid import Cid
 from node.errors import Absent
 from node.machines import outbox
-from node.machines.rows import Delivery, Held, Mail, Peer, Pickup, Sent, Step
+from node.machines.rows import Delivery, Held, Mail, Peer, Pickup, Promise, Sent, Step
 from node.ports import Tables
 from node.services import mailbox
 from node.services.core import Core
@@ -41,6 +41,8 @@ class Steps:
             self._mail(mail)
         for pickup in _pickups(self._tx, self._owner, self._message):
             self._pickup(pickup)
+        for promise in _broken(self._tx, self._owner, self._message):
+            self._broken(promise)
         for slot in _held(self._tx, self._owner, self._message):
             self._add(slot.received, "held", slot.sender, f"from {slot.source}, a stranger's")
         self._made += [step for step in kept if step.message or self._matters(step)]
@@ -127,6 +129,11 @@ class Steps:
         if owed is not None:
             self._add(None, "receipt-owed", row.sender, f"told at {time(owed.next_at)}")
 
+    def _broken(self, row: Promise) -> None:
+        until = time(row.keep_until)
+        said = f"its sender does not keep it any more, and had signed that it would until {until}"
+        self._add(None, "failed", row.sender, said)
+
     def _pickup(self, row: Pickup) -> None:
         state = "to be fetched" if row.state == "wanted" else f"it waits there ({row.reason})"
         self._add(row.received, "heard", row.sender, f"at {row.origin}: {state}")
@@ -168,11 +175,12 @@ def _resolved(tx: Tables, owner: Key, ref: str) -> Cid:
             raise Absent(f"there is no message {ref}", next="willcall inbox")
         return mail.message
     tail = mailbox.tail_of(ref)
-    rows: list[Sent | Mail | Pickup | Held] = [
+    rows: list[Sent | Mail | Pickup | Held | Promise] = [
         *tx.sent.by("tail", owner, tail),
         *tx.mails.by("tail", owner, tail),
         *tx.pickups.scan(owner),
         *tx.held.scan(owner),
+        *tx.promises.scan(owner),
     ]
     for row in rows:
         if row.message is not None and cids.show(row.message).endswith(ref):
@@ -187,6 +195,14 @@ def _mails(tx: Tables, owner: Key, message: Cid) -> list[Mail]:
 
 def _pickups(tx: Tables, owner: Key, message: Cid) -> list[Pickup]:
     return [row for row in tx.pickups.scan(owner) if row.message == message]
+
+
+def _broken(tx: Tables, owner: Key, message: Cid) -> list[Promise]:
+    """Allowed, gone before its time, and not in the inbox as failed."""
+    if _mails(tx, owner, message):
+        return []
+    rows = tx.promises.scan(owner)
+    return [row for row in rows if row.message == message and row.state == "broken"]
 
 
 def _held(tx: Tables, owner: Key, message: Cid) -> list[Held]:

@@ -1,0 +1,68 @@
+"""What is said of a stranger's message: held, allowed, and gone before it was fetched."""
+
+import json
+from typing import Any
+
+import pytest
+
+from node.encoding import cid, names
+from node.localapi.app import LocalApi
+from node.objects import report
+from node.ports import Response
+from node.services.mailbox import Mailbox
+from tests.fakes.world import Machine, until, world
+from tests.localapi.client import call
+from tests.services.test_callback import slot, wrote
+from tests.services.test_delivery import key_of
+
+
+async def asked(machine: Machine, what: str, ref: str) -> Any:
+    return (await call(LocalApi(machine.on), f"GET {what}", ref)).document()
+
+
+def promise(machine: Machine) -> str:
+    rows = machine.on.core.db.read(lambda tx: list(tx.promises.scan()))
+    return rows[0].state if rows else ""
+
+
+async def test_a_broken_promise_is_reported_explained_and_told(autojump_clock: object) -> None:
+    async with world() as w:
+        anna = await w.add("anna")
+        eve = await wrote(w, anna, "node.eve.org", "192.0.2.7")
+        name = cid.show((await slot(anna)).message or b"")
+        eve.says["/v1/blocks"] = Response(status=404)
+        eve.says[f"/v1/blocks/{name}"] = Response(status=410)
+        await Mailbox(anna.on.core).allow_message(anna.owner(), name)
+        await until(lambda: promise(anna) == "broken", 7200)
+
+        told = await asked(anna, "report", name[-8:])
+        proved = report.verify(json.dumps(told).encode())
+        assert (proved["author"], proved["message"]) == (names.did(eve.key), name)
+        assert proved["keep_until"] > anna.now()
+        assert proved["said"]["promise"] == "broken"
+        assert (proved["said"]["source"], proved["said"]["domain"]) == ("192.0.2.7", "eve.org")
+
+        why = await asked(anna, "explain", name)
+        assert (why["did"], why["verdict"], why["rule"]) == (
+            names.did(eve.key), "accept", "allowed",
+        )  # fmt: skip
+        assert "does not keep it any more" in why["why"]
+
+        steps = await asked(anna, "log", name[-8:])
+        assert [step["step"] for step in steps][-2:] == ["pickup-failed", "failed"]
+        assert "does not keep it any more" in steps[-1]["detail"]
+        assert "signed" in steps[-1]["detail"]
+
+
+@pytest.mark.parametrize("what", ["report", "explain"])
+async def test_mail_of_the_inbox_is_named_by_its_number(autojump_clock: object, what: str) -> None:
+    async with world() as w:
+        anna, ben = await w.add("anna"), await w.add("ben")
+        await w.friends(anna, ben)
+        message = await ben.send([key_of(anna)], b"hello")
+        await until(lambda: len(anna.inbox()) == 1)
+        assert (await asked(anna, what, "1"))["message"] == cid.show(message)
+        answer = await call(LocalApi(anna.on), f"GET {what}", "2")
+        assert (answer.status, answer.reason()) == (404, "absent")
+        answer = await call(LocalApi(anna.on), f"GET {what}", "nonsense")
+        assert (answer.status, answer.reason()) == (404, "absent")
