@@ -5,6 +5,7 @@ It stands alone: offline and years later anybody can check that this key signed 
 the mail was picked up, that these are the words (`root`, opened with `key`). What the reporter
 adds (from which address it came, and what the DNS said of it then) is nobody's signature and is
 told apart. JSON, so that it can be mailed and read.
+Spec: 13.
 """
 
 from typing import Any
@@ -29,7 +30,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         evidence: the notification with its proof; None: a contact's, which keeps none.
         record: the author's address record.
         root, key: the message as it was picked up, and what opens it.
-        said: what only the reporter says: source, domain, proof, received.
+        said: what only the reporter says: source, domain, proof, received, promise.
     """
 
     willcall_report: int
@@ -112,6 +113,7 @@ def _sent(block: bytes, key: str | None, name: bytes, author: bytes) -> dict[str
         return {"created": int(root.created)}
     secret = names.unb64(key)
     content.check_key(root, secret)
-    opened = content.open_body(root, secret) if root.body is not None else b""
-    text = opened[: limits.SCANNED].decode("utf-8", "replace")
+    if root.body is None:
+        return {"created": int(root.created)}
+    text = content.open_body(root, secret)[: limits.SCANNED].decode("utf-8", "replace")
     return {"created": int(root.created), "text": text}

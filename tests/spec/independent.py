@@ -468,6 +468,72 @@ def check_backups() -> None:
             assert record[1] in (written.get("path"), bytes.fromhex(written.get("key", "")))
 
 
+# --- reports --------------------------------------------------------------------------
+
+
+def unb64(text: str) -> bytes:
+    """Base64url without padding."""
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+def check_reports() -> None:
+    """13.2, step by step."""
+    alice = people()["alice"]["id"]
+    found = form.load("reports.json")
+    for each in found["accepted"]:
+        told = {word: value for word, value in each["report"].items() if value is not None}
+        proves = each["proves"]
+        assert told["willcall_report"] == 1
+        assert told["author"] == proves["author"]
+        if "evidence" in told:
+            announced(unb64(told["evidence"]), told["message"], alice, proves)
+        if "record" in told:
+            placed(unb64(told["record"]), alice, proves)
+        if "root" in told:
+            written(told, alice, proves)
+        assert proves["said"] == told.get("said", {})
+
+
+def announced(block: bytes, name: str, author: bytes, proves: Any) -> None:
+    """The notification."""
+    item = decoded(block)["item"]
+    check_evidence(block, item)
+    told = decoded(item)
+    assert (told["from"], bytes(told["message"])) == (author, form.link_bytes(name))
+    for word in ("size", "issued", "keep_until", "origin"):
+        assert told[word] == proves[word]
+
+
+def placed(block: bytes, author: bytes, proves: Any) -> None:
+    """The record."""
+    told = decoded(block)
+    check_object(told, author)
+    assert [node["origin"] for node in told["nodes"]] == proves["origins"]
+    assert proves["lists_origin"] == (proves["origin"] in proves["origins"])
+
+
+def written(told: Any, author: bytes, proves: Any) -> None:
+    """The root, and its body."""
+    block = unb64(told["root"])
+    assert str(name_of("dag-cbor", block)) == told["message"]
+    root = decoded(block)
+    check_object(root, author)
+    assert root["created"] == proves["created"]
+    if "key" not in told:
+        assert "text" not in proves
+        return
+    key = unb64(told["key"])
+    assert root["commitment"] == mac(key, PREFIX + b"commitment\0" + author)
+    assert ("body" in root) == ("text" in proves)
+    if "body" not in root:
+        return
+    content, associated = mac(key, PREFIX + b"content\0" + author), PREFIX + b"part\0" + author
+    opened = bindings.crypto_aead_xchacha20poly1305_ietf_decrypt(
+        root["body"], associated + u64(0) + u64(1), bytes(24), content
+    )
+    assert opened[: 64 * 1024].decode() == proves["text"]
+
+
 CHECKS = (
     check_keys,
     check_encodings,
@@ -480,4 +546,5 @@ CHECKS = (
     check_transfer,
     check_example,
     check_backups,
+    check_reports,
 )

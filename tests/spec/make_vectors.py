@@ -8,7 +8,18 @@ the implementation that made them.
 from collections.abc import Callable
 from typing import Any
 
-from tests.spec import archives, backups, bad, example, form, good, pickups, private, spellings
+from tests.spec import (
+    archives,
+    backups,
+    bad,
+    example,
+    form,
+    good,
+    pickups,
+    private,
+    reports,
+    spellings,
+)
 
 
 def _keys() -> Any:
@@ -52,6 +63,7 @@ FILES: dict[str, Callable[[], Any]] = {
     "example.json": example.document,
     "archives.json": archives.document,
     "private.json": private.document,
+    "reports.json": reports.document,
 }
 
 

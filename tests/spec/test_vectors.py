@@ -1,6 +1,7 @@
 """The implementation against the published vectors, byte for byte, good and bad."""
 
 import io
+import json
 from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
@@ -12,7 +13,16 @@ from node.crypto import keys, phrase, sealed, stream, tokens
 from node.encoding import car, cbor, cid, names, origin, text
 from node.encoding.cid import Cid
 from node.errors import Malformed, Unverified, WillcallError
-from node.objects import answer, backup, content, message, notification, record, registry
+from node.objects import (
+    answer,
+    backup,
+    content,
+    message,
+    notification,
+    record,
+    registry,
+    report,
+)
 from node.objects.answer import PollAnswer, Wanted
 from node.objects.signed import Signed
 from node.services import meet
@@ -472,3 +482,17 @@ def record_of(written: dict[str, Any]) -> backup.Record:
 def test_refused_backups(entry: dict[str, Any]) -> None:
     with pytest.raises(FAMILIES[entry["reason"]]):
         records_of(bytes.fromhex(entry["file"]), entry["person"])
+
+
+# --- reports --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("entry", form.load("reports.json")["accepted"], ids=lambda e: e["name"])
+def test_reports(entry: Any) -> None:
+    assert report.verify(json.dumps(entry["report"]).encode()) == entry["proves"]
+
+
+@pytest.mark.parametrize("entry", form.load("reports.json")["refused"], ids=lambda e: e["why"])
+def test_refused_reports(entry: Any) -> None:
+    with pytest.raises(FAMILIES[entry["reason"]]):
+        report.verify(json.dumps(entry["report"]).encode())
