@@ -208,8 +208,12 @@ LOBBY = 1_024
 1.5 MiB each."""
 LOOKUPS = 32
 """Look-ups under way for strangers: slow name servers cost their own visitors most."""
-LOOKUP_DOMAIN = 30
-"""Look-ups an hour that concern one registrable domain: nobody's name servers are flooded."""
+LOOKUP_DOMAIN = 120
+"""Look-ups an hour of names under one registrable domain: two a minute are nobody's flood."""
+LOOKUP_SHARE = 8
+"""Of them for one network: whoever wants to keep a domain's owner out needs fifteen."""
+LOOKUP_NETWORK = 30
+"""Look-ups an hour of the names of one network's addresses."""
 LOOKUP_KEPT = Millis(10 * MINUTE)
 """How long what the DNS said is believed without being asked again."""
 CALLBACK_AGAIN = Millis(1 * HOUR)

@@ -161,7 +161,11 @@ class StrangerCalls:
         if at is None or not strangers.may_call(slot, self._core.config.origin):
             return None
         try:
-            return (await self._node.calls.owner(Endpoint(origin=at), slot.sender)).block
+            return (
+                await self._node.calls.owner(
+                    Endpoint(origin=at), slot.sender, only=strangers.aim(slot)
+                )
+            ).block
         except WillcallError:
             return None
 

@@ -22,7 +22,7 @@ from node.machines.bucket import Buckets
 from node.machines.rows import Domain, Held, Standing
 from node.objects.record import Endpoint
 from node.policy import proof
-from node.policy.proof import is_source
+from node.policy.iprev import Answers
 from node.ports import Tables
 from node.services import ring, strangers
 from node.services.calls import Calls
@@ -100,6 +100,9 @@ class CallBacks:
                 continue
             if len(self._busy) + len(due) >= AT_ONCE:
                 return due, 60.0
+            if not self._strangers.answered_for(row):
+                due.append(row)  # first the DNS, which costs no call
+                continue
             after = self._remembered(tx, row, now)
             if after is None and not self._all.left(b"", self._core.clock.steady()):
                 soon = min(soon, self._every / 1000)
@@ -140,7 +143,7 @@ class CallBacks:
 
     async def _one(self, row: Held) -> None:
         try:
-            await self._call(row)
+            await (self._call if self._strangers.answered_for(row) else self._prove)(row)
         except StoreFailed as error:
             self._core.warn("strangers-pause", why=error.text)
             await trio.sleep(AGAIN)
@@ -151,12 +154,11 @@ class CallBacks:
     async def _call(self, row: Held) -> None:
         at = ring.place(row)
         now, row = self._core.now(), await self._proved(row)
-        if at is None or not strangers.may_call(row, self._core.config.origin):
+        if at is None or not self._strangers.answered_for(row):
             self._core.db.apply(lambda tx: self._change(tx, row, self._unproven(row, now)))
             return
-        by_source = row.by == "address" or is_source(at, row.source)
-        only = row.source if by_source and row.source != OWN else None
         try:
+            only = strangers.aim(row)
             signed = await self._calls.owner(Endpoint(origin=at), row.sender, only=only)
         except (WillcallError, Malformed) as error:
             if isinstance(error, StoreFailed):
@@ -166,13 +168,23 @@ class CallBacks:
             return
         await self._answered(row, signed.claim.name, now)
 
+    async def _prove(self, row: Held) -> None:
+        """Asks the DNS once more about whom nobody answers for yet; then it is called, or waits."""
+        now, row = self._core.now(), await self._proved(row)
+        found = row.but(call_at=now, calls=0)
+        after = found if self._strangers.answered_for(row) else self._unproven(row, now)
+        self._core.db.apply(lambda tx: self._change(tx, row, after))
+
     async def _proved(self, row: Held) -> Held:
         """The slot with the proof as it is today: a name may lead elsewhere by now."""
-        at, evidence = ring.place(row), self._strangers.evidence
-        if at is None or row.domain is None or row.source == OWN:
+        at, evidence, strict = ring.place(row), self._strangers.evidence, self._strangers.reverse
+        if at is None or row.source == OWN or (row.domain is None and not strict):
             return row
-        forward = await evidence.addresses(origins.split(at)[0], fresh=True)
-        iprev = None if row.source in forward.values else await evidence.iprev(row.source)
+        forward = Answers(state="nothing")
+        if row.domain is not None:
+            forward = await evidence.addresses(origins.split(at)[0], row.source, fresh=True)
+        known = row.source in forward.values and not strict
+        iprev = None if known else await evidence.iprev(row.source)
         found = proof.judge(row.domain, row.source, forward, iprev, evidence.world.registrable)
         made: Held = row.but(by=found.by)
         if iprev is not None:
@@ -216,11 +228,14 @@ class CallBacks:
         made: Held = row.but(calls=row.calls + 1, call_at=Instant(now + (self._pause << row.calls)))
         return made
 
-    def _unproven(self, row: Held, now: Instant) -> Held:
+    def _unproven(self, row: Held, now: Instant) -> Held | None:
         """The slot of whom nobody answers for: not called, and looked at again a few times."""
-        after = None if row.domain is None else self._silent(row, now)
-        kept: Held = row.but(call_at=None)
-        return kept if after is None else after
+        strict = self._strangers.reverse
+        if self._strangers.refuses(row, now):
+            return None
+        after = self._silent(row, now) if strict or row.domain is not None else None
+        # Of whom the policy's question stays open goes; a stranger without proof stays, unseen.
+        return row.but(call_at=None) if after is None and not strict else after
 
     def _change(self, tx: Tables, before: Held, after: Held | None) -> Held:
         """Writes the slot, unless it holds something from elsewhere by now."""
@@ -248,7 +263,7 @@ class CallBacks:
         if row.by is not None and domain is not None and at is not None:
             await self._register(domain, now)
             if name is not None:
-                named = await evidence.named(name, at, row.sender)
+                named = await evidence.named(name, at, row.sender, strangers.aim(row))
 
         def work(tx: Tables) -> None:
             stored = tx.held.get(row.owner, row.sender)

@@ -119,15 +119,17 @@ class Calls:
         except msgspec.DecodeError as error:
             raise Answered(f"{at.origin} shows no node document", reason="nonsense") from error
 
-    async def webfinger(self, handle: Handle) -> Place:
+    async def webfinger(self, handle: Handle, *, only: str | None = None) -> Place:
         """Whose key a name at a domain is, as the domain says over TLS.
+
+        `only`: the one address that may be connected to.
 
         Raises:
             NoContact: it knows nobody of that name, or nothing of willcall.
             Unreachable: no usable answer.
         """
         at = Endpoint(origin=handle.origin)
-        response = await self._get(at, webfinger.question(handle), webfinger.ANSWER)
+        response = await self._get(at, webfinger.question(handle), webfinger.ANSWER, only=only)
         if response.status == 404:
             raise NoContact(f"{handle.domain} knows nobody called {handle.name}", next=_ASK)
         body = _body(at, response)

@@ -2,13 +2,17 @@
 
 Nothing here decides anything. What could not be found out is unknown. Every question that a
 stranger can cause is counted for the registrable domain (or the network) that it concerns, so
-that nobody's servers are flooded by way of this node. Spec: 06 §strangers.
+that nobody's servers are flooded by way of this node; and no network takes more than its share of
+what is asked about a domain, so that who only claims it keeps nobody out. Names that reverse DNS
+gives are counted apart from names that are claimed: who has one is not kept out by any number of
+those. What was not asked for that is not remembered. Spec: 06 §strangers.
 """
 
 import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Generic, TypeVar
 
 from node import limits
@@ -72,6 +76,25 @@ class World:
     registry: Registry | None = None
 
 
+class _Shares:
+    """What may still be asked about domains this hour; of each, a share for every network."""
+
+    def __init__(self) -> None:
+        self._domains = _hourly(limits.LOOKUP_DOMAIN)
+        self._shares = _hourly(limits.LOOKUP_SHARE)
+
+    def take(self, domain: str, network: str, now: Millis) -> bool:
+        """Whether a network may still ask about a domain; if so, it has."""
+        whole, share = domain.encode(), digest(domain, network)
+        if not self._shares.left(share, now) or not self._domains.take(whole, now):
+            return False
+        return bool(self._shares.take(share, now))
+
+
+def _hourly(count: int) -> Buckets:
+    return Buckets(count, Millis(HOUR // count), limits.SOURCES)
+
+
 class Evidence:
     """Finds things out."""
 
@@ -79,8 +102,8 @@ class Evidence:
         self._core, self._calls, self.world = core, calls, world
         self._forward: Cache[Answers] = Cache()
         self._reverse: Cache[Iprev] = Cache()
-        every = Millis(HOUR // limits.LOOKUP_DOMAIN)
-        self._asked = Buckets(limits.LOOKUP_DOMAIN, every, limits.SOURCES)
+        self._claimed, self._confirmed = _Shares(), _Shares()
+        self._networks = _hourly(limits.LOOKUP_NETWORK)
         hourly = Millis(HOUR // limits.REGISTRIES_HOUR)
         self._registries = Buckets(limits.REGISTRIES_HOUR, hourly, 1)
 
@@ -120,7 +143,7 @@ class Evidence:
             return Proof(domain=domain)
         forward = found = None
         if domain is not None and at is not None:
-            forward = await self.addresses(origin.split(at)[0])
+            forward = await self.addresses(origin.split(at)[0], source)
         if reverse or forward is None or source not in forward.values:
             found = await self.iprev(source)
         return proof.judge(domain, source, forward, found, self.world.registrable)
@@ -129,31 +152,43 @@ class Evidence:
         """Whether there is nobody to ask, or nothing to ask about: it never left this node."""
         return self.world.resolver is None or source == OWN
 
-    async def addresses(self, host: str, *, fresh: bool = False) -> Answers:
-        """The addresses of a name; `fresh`: asked again, whatever is remembered."""
+    async def addresses(self, host: str, source: str, *, fresh: bool = False) -> Answers:
+        """The addresses of a name that an item from `source` claims.
+
+        Args:
+            host: the name.
+            source: for whose network it counts.
+            fresh: asked again, whatever is remembered.
+        """
         known = self._forward.get(host, self._core.clock.steady())
         if known is not None and not fresh:
             return known
-        found = await self._ask(host, self.world.registrable(host) or host, "addresses")
-        self._forward.put(host, found, self._until(found.state))
-        return found
+        return await self._forwards(host, source, self._claimed)
 
     async def iprev(self, source: str) -> Iprev:
         """Reverse DNS of an address, forward-confirmed."""
         known = self._reverse.get(source, self._core.clock.steady())
-        if known is None:
-            known = await iprev.check(source, self._names, self.addresses)
-            self._reverse.put(source, known, self._until(known.state))
+        if known is not None:
+            return known
+        resolver, network = self.world.resolver, address.network(source).encode()
+        if resolver is None or not self._networks.take(network, self._core.clock.steady()):
+            return Iprev(state=iprev.TEMPERROR)
+        known = await iprev.check(source, resolver.names, partial(self._confirms, source))
+        self._reverse.put(source, known, self._until(known.state))
         return known
 
-    async def _names(self, source: str) -> Answers:
-        return await self._ask(source, address.network(source), "names")
+    async def _confirms(self, source: str, host: str) -> Answers:
+        known = self._forward.get(host, self._core.clock.steady())
+        return known or await self._forwards(host, source, self._confirmed)
 
-    async def _ask(self, what: str, concerns: str, kind: str) -> Answers:
+    async def _forwards(self, host: str, source: str, shares: "_Shares") -> Answers:
         resolver, now = self.world.resolver, self._core.clock.steady()
-        if resolver is None or not self._asked.take(concerns.encode(), now):
+        domain = self.world.registrable(host) or host
+        if resolver is None or not shares.take(domain, address.network(source), now):
             return UNKNOWN
-        return await (resolver.names(what) if kind == "names" else resolver.addresses(what))
+        found = await resolver.addresses(host)
+        self._forward.put(host, found, self._until(found.state))
+        return found
 
     def _until(self, state: str) -> Millis:
         unsure = state in ("temporary", iprev.TEMPERROR)
@@ -177,13 +212,16 @@ class Evidence:
             return False, None
         return True, rdap.registered(answer.body, domain) if answer.status == 200 else None
 
-    async def named(self, name: str, at: str, did: Key) -> bool | None:
-        """Whether the domain of an origin names this key; None: it says nothing."""
+    async def named(self, name: str, at: str, did: Key, only: str | None) -> bool | None:
+        """Whether the domain of an origin names this key; None: it says nothing.
+
+        `only`: the one address that may be connected to.
+        """
         handle = f"{name}@{origin.split(at)[0]}"
         if not webfinger.is_handle(handle):
             return None
         try:
-            return (await self._calls.webfinger(webfinger.parse(handle))).did == did
+            return (await self._calls.webfinger(webfinger.parse(handle), only=only)).did == did
         except WillcallError:
             return None
 

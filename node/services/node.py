@@ -48,7 +48,7 @@ from node.services.readers import Doorman, Readers
 from node.services.search import Search
 from node.services.seek import Seeker, Teller
 from node.services.serve import Serving
-from node.services.strangers import Strangers, may_call
+from node.services.strangers import Strangers
 from node.services.submit import Submission
 from node.services.sweep import EVERY, Sweeper
 from node.services.switch import Switch
@@ -102,7 +102,7 @@ class Node:
                 if not slot.network and not slot.shown:
                     # The first release showed it at once: it is not hidden again.
                     tx.held.put(slot.but(shown=slot.received))
-                elif not slot.shown and may_call(slot, self.core.config.origin):
+                elif not slot.shown and slot.call_at is None and self.strangers.answered_for(slot):
                     tx.held.put(slot.but(call_at=now))
 
         await self.core.db.transact(work)

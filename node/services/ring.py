@@ -93,6 +93,8 @@ def noted(
     pending = slot.message is not None and slot.keep_until is not None and slot.keep_until > now
     if pending and not (slot.message == item.message and item.issued > slot.issued):
         return None
+    if slot.home not in (None, item.origin):  # an introduction from elsewhere: it is told again
+        slot = slot.but(introduction=None, home=None)
     made: Held = slot.but(
         proof=proof,
         message=item.message,

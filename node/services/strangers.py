@@ -32,6 +32,7 @@ from node.objects.notification import Notification
 from node.policy import decide
 from node.policy.decide import Decision
 from node.policy.facts import Facts
+from node.policy.iprev import TEMPERROR
 from node.policy.proof import Proof, is_source
 from node.ports import Tables
 from node.services import ring
@@ -103,8 +104,19 @@ class Strangers:
         return self._core.config.strangers.policy
 
     @property
-    def _reverse(self) -> bool:
+    def reverse(self) -> bool:
+        """Whether the policy asks for the reverse DNS of whoever comes."""
         return self.profile in decide.NEEDS_REVERSE
+
+    def answered_for(self, slot: Held) -> bool:
+        """Whether its origin may be called: the proof is there, and what the policy asks for."""
+        unknown = self.reverse and slot.iprev == TEMPERROR
+        refused = self.refuses(slot, self._core.now())
+        return may_call(slot, self._core.config.origin) and not unknown and not refused
+
+    def refuses(self, slot: Held, now: Instant) -> bool:
+        """Whether the policy keeps nothing of it."""
+        return decide.decide(self.profile, of_slot(slot), now).verdict == decide.REFUSE
 
     # --- coming in ------------------------------------------------------------------------
 
@@ -146,7 +158,7 @@ class Strangers:
                 self._place(tx, each, Proof(domain=domain, unsure=True), now)
 
     def _known(self, visit: Visit) -> Proof | None:
-        return self.evidence.known(visit.at, visit.source, reverse=self._reverse)
+        return self.evidence.known(visit.at, visit.source, reverse=self.reverse)
 
     def _wait(self, tx: Tables, visit: Visit) -> Iterator[Visit]:
         """Puts the visit into the lobby; gives whoever there was no room for."""
@@ -171,7 +183,7 @@ class Strangers:
         if made is None:
             return
         made = _proven(made, proof, visit, now, self._core.config.origin)
-        if decide.decide(self.profile, of_slot(made), now).verdict == decide.REFUSE:
+        if self.refuses(made, now):
             return
         if made.by is not None and made.domain is not None:
             left = self._domains.take(made.domain.encode(), self._core.clock.steady())
@@ -227,7 +239,7 @@ class Strangers:
 
     async def _ask(self, pair: Key, visit: Visit) -> None:
         try:
-            found = await self.evidence.prove(visit.at, visit.source, reverse=self._reverse)
+            found = await self.evidence.prove(visit.at, visit.source, reverse=self.reverse)
             self.doorstep.append(replace(visit, found=found))
         finally:
             self.asking.discard(pair)
@@ -294,6 +306,13 @@ def may_call(slot: Held, own: str) -> bool:
     return slot.by is not None or is_source(at, slot.source) or is_here(slot)
 
 
+def aim(slot: Held) -> str | None:
+    """The one address that may be connected to for it: what its proof is of; None: its names'."""
+    at = ring.place(slot)
+    by_source = slot.by == "address" or (at is not None and is_source(at, slot.source))
+    return slot.source if by_source and slot.source != OWN else None
+
+
 def is_here(slot: Held) -> bool:
     """Whether it came from this very machine or node: nobody has to wait for that to be on."""
     at, source = ring.place(slot), address.parse(slot.source)
@@ -313,7 +332,8 @@ def _said(slot: Held, visit: Visit, now: Instant) -> Held | None:
     """The slot with what was said, if that is newer than what it holds."""
     if visit.item is not None:
         return ring.noted(slot, visit.item, visit.proof, now, known=visit.known)
-    if visit.issued <= slot.introduced:
+    # What is held of a key is of one place: the proof is for that, and for no other.
+    if visit.issued <= slot.introduced or slot.origin not in (None, visit.at):
         return None
     made: Held = slot.but(introduction=visit.introduction, introduced=visit.issued, home=visit.at)
     return made
@@ -331,10 +351,13 @@ def _proven(slot: Held, proof: Proof, visit: Visit, now: Instant, own: str) -> H
         reverse=None if found is None else found.name,
         reverse_domain=proof.reverse_domain,
     )
+    hopeful = may_call(made, own) or proof.unsure
     if slot.n and ring.place(made) == ring.place(slot):
-        return made
+        waits = slot.call_at is not None or slot.shown > 0
+        again: Held = made if waits or not hopeful else made.but(call_at=now, calls=0)
+        return again
     fresh: Held = made.but(
-        call_at=now if may_call(made, own) or proof.unsure else None,
+        call_at=now if hopeful else None,
         calls=0,
         answered=Instant(0),
         shown=Instant(0),
