@@ -117,7 +117,7 @@ def find_held(tx: Tables, owner: Key, ref: str) -> Held:
         tail = "" if row.message is None else cids.show(row.message)
         if did == ref or (len(ref) >= TAIL and tail.endswith(ref)):
             return row
-    if not ref.startswith("did:") and not _is_tail(ref):
+    if not (ref.startswith("did:") or ref.isdecimal() or _is_tail(ref)):
         raise Usage(
             f"{ref[:80]!r} names nothing that can be held",
             next="give a message or a did of `willcall held`",

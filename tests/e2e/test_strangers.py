@@ -78,6 +78,7 @@ def test_an_introduction_is_held_and_allowed(trio: tuple[Home, Home, Home]) -> N
         said = anna.refuses(64, word, "abc")  # as everywhere else: it names no message at all
         assert "willcall held" in said["next"]
         assert anna.refuses(66, word, "nonsense")  # it could be the end of a CID
+        assert anna.refuses(66, word, "9")
     row = anna.json("allow", did(carol))
     assert (row["name"], row["mutual"]) == ("carol", True)
     until(lambda: carol.local().get("contacts")[0]["mutual"])
