@@ -641,6 +641,7 @@ class Archive(Row, frozen=True, kw_only=True, omit_defaults=True):
         polled, verified: when that went through; reason: why it did not, in one line.
         fork: two checkpoints that can't both be of one log. Nothing is believed any more.
         behind: restored from a backup: nothing is signed until it caught up.
+        backed: entries of its newest log in that backup: who shows no more of them proves nothing.
         private: its entries are sealed, and it is served to its readers alone.
         readers: who may fetch it beside its publisher, as the publisher last said.
     """
@@ -665,6 +666,7 @@ class Archive(Row, frozen=True, kw_only=True, omit_defaults=True):
     reason: str | None = None
     fork: tuple[bytes, ...] = ()
     behind: bool = False
+    backed: int = 0
     private: bool = False
     readers: tuple[Reader, ...] = ()
 

@@ -14,7 +14,7 @@ protocol's own means: notifications until a receipt, receipts as answers. Spec: 
 from dataclasses import dataclass
 
 from node import limits
-from node.machines.rows import Invite, Owner, Peer
+from node.machines.rows import Archive, Invite, Owner, Peer
 from node.ports import Tables
 from node.services import meet, owners
 from node.units import Instant
@@ -57,13 +57,20 @@ def awaken(tx: Tables, made: Instant, now: Instant) -> Awakened:
     told = sum(_ask(tx, row, (memory, now)) for row in list(tx.peers.scan()))
     for archive in list(tx.archives.scan()):
         # Its log may have grown since, and been seen: signing now could rewrite it.
-        tx.archives.put(
-            archive.but(poll_at=now)
-            if archive.urls and not archive.fork
-            else archive.but(behind=not archive.urls)
-        )
+        tx.archives.put(_behind(tx, archive) if not archive.urls else _due(archive, now))
     invites = sum(_void(tx, row, now) for row in list(tx.invites.scan()))
     return Awakened(lost=lost, told=told, invites=invites)
+
+
+def _behind(tx: Tables, archive: Archive) -> Archive:
+    log = tx.logs.get(archive.id, archive.epoch)
+    made: Archive = archive.but(behind=True, backed=0 if log is None else log.size)
+    return made
+
+
+def _due(archive: Archive, now: Instant) -> Archive:
+    made: Archive = archive if archive.fork else archive.but(poll_at=now)
+    return made
 
 
 def _joined(

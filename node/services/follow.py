@@ -175,7 +175,8 @@ class Follower:
 
         Raises:
             Unverified, Malformed: what came does not hold, or it forked before.
-            Unreachable: nobody answered. Refused: it is not followed any more.
+            Unreachable: nobody answered. Refused: it is not followed any more; or it was restored,
+                and nothing newer than its backup is there.
         """
         async with self._locks.setdefault(row.id, trio.Lock()):
             found = self._core.db.read(lambda tx: tx.archives.get(row.id))
@@ -200,12 +201,15 @@ class Follower:
                 await self._forked(row, fork)
                 raise
             except (Malformed, Unverified, Unreachable) as error:
+                if row.behind and error.reason == "rolled-back":
+                    raise _nothing_newer(row) from error
                 # What does not hold is worse than silence: it is what is told in the end.
                 if failed is None or isinstance(failed, Unreachable):
                     failed = error
                 continue
             await self._refreshed(row, reach)
-            await self._done(row, reach, by)
+            if (await self._done(row, reach, by)).behind:
+                raise _nothing_newer(row)
             return polled
         assert failed is not None, "there is an address at least"
         if by:
@@ -245,23 +249,26 @@ class Follower:
         shown = None if owner is None else Shown(self._core, owner, at.origin)
         return Reach(self._core.exchange, at, row.pins.get(at.origin), shown=shown)
 
-    async def _done(self, row: Archive, reach: Reach, by: place.Place | None) -> None:
+    async def _done(self, row: Archive, reach: Reach, by: place.Place | None) -> Archive:
+        """The row after a poll that went through; one that was restored may be behind still."""
         now, jitter = self._core.now(), self._core.jitter()
         kept = machine.lifetime(reach.kept)
 
-        def work(tx: Tables) -> None:
+        def work(tx: Tables) -> Archive:
             stored = tx.archives.get(row.id)
             if stored is None:
-                return
+                return row
             if reach.pin is not None:
                 stored = stored.but(pins=stored.pins | {reach.place.origin: reach.pin})
             if stored.urls:
                 stored = machine.on_polled(stored, now, jitter, kept)
             elif by is not None:
-                stored = stored.but(behind=False, verified=now)
+                behind = stored.behind and library.log_of(tx, stored).size <= stored.backed
+                stored = stored.but(behind=behind, verified=now)
             tx.archives.put(stored)
+            return stored
 
-        await self._core.db.transact(work)
+        return await self._core.db.transact(work)
 
     async def _failed(self, row: Archive, error: WillcallError) -> None:
         now, jitter = self._core.now(), self._core.jitter()
@@ -354,6 +361,16 @@ def _advised(error: WillcallError, *, silent: str, wrong: str) -> WillcallError:
     if error.next is None:
         error.next = silent if isinstance(error, Unreachable) else wrong
     return error
+
+
+def _nothing_newer(row: Archive) -> Refused:
+    return Refused(
+        f"nothing newer there than the backup, which had {row.backed} entries; others may have "
+        f"seen more of {row.name}, so it still signs nothing",
+        reason="behind",
+        next=f"another mirror: willcall archive poll {row.name} --from URL, or "
+        f"willcall archive publish {row.name} --new-epoch",
+    )
 
 
 def _turned(row: Archive) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import trio
 
-from node.archive import note
+from node.archive import note, place
 from node.archive.note import Checkpoint
 from node.encoding import cid as cids
 from node.errors import (
@@ -537,7 +537,6 @@ async def test_an_operator_with_an_old_backup(autojump_clock: trio.testing.MockC
             await added(anna, "cats", [letter(9)])
         assert found.value.reason == "behind"
         assert "--new-epoch" in (found.value.next or "")
-        from node.archive import place
         from node.localapi.archives import document
 
         def said() -> str | None:
@@ -553,6 +552,67 @@ async def test_an_operator_with_an_old_backup(autojump_clock: trio.testing.MockC
         assert (await poll(ben, "cats")).after == 7
         assert [item.state for item in items(anna, "cats")] == ["removed"] + ["here"] * 5
         assert (await verified(anna, "cats")).size == 7
+
+
+async def test_a_mirror_with_nothing_newer_frees_nobody(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """What it lacks others may have seen: signing on would be a second history."""
+    async with world() as w:
+        anna, ben, carl = await w.add("anna"), await w.add("ben"), await w.add("carl")
+        await published(anna, "cats", [letter(0)])
+        await follow(carl, url(anna, "cats"))
+        await poll(carl, "cats")
+        await carl.on.publisher.publish(carl.owner(), "cats")
+        await added(anna, "cats", [letter(1)])
+        await anna.flushed()
+        disk, files, then = anna.disk.copy(), anna.files, anna.now()
+        await follow(ben, url(anna, "cats"))
+        await poll(ben, "cats")
+        await ben.on.publisher.publish(ben.owner(), "cats")
+        await added(anna, "cats", [letter(2)])
+        seen = await get(anna, "/archives/cats/checkpoint")
+        await w.off(anna)
+        await anna.restore(disk, files.copy(), then)
+        await w.back(anna)
+        for mirror in (carl, ben, ben):  # an older head, and the backup's own, twice
+            by = place.parse(url(mirror, "cats"))
+            with pytest.raises(Refused, match="nothing newer there") as found:
+                await anna.on.follower.poll(row_of(anna, "cats"), by)
+            assert found.value.reason == "behind"
+            assert "--new-epoch" in (found.value.next or "")
+            with pytest.raises(Refused):
+                await added(anna, "cats", [letter(9)])
+        assert seen.body != (await get(anna, "/archives/cats/checkpoint")).body
+
+
+async def test_a_restored_operator_that_caught_up_in_two_steps(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """The head came, and then the mirror fell silent: the next poll counts from the backup."""
+    async with world() as w:
+        anna, ben = await w.add("anna"), await w.add("ben")
+        await published(anna, "cats", [letter(0)])
+        await anna.flushed()
+        disk, files, then = anna.disk.copy(), anna.files, anna.now()
+        await added(anna, "cats", [letter(1)])
+        await follow(ben, url(anna, "cats"))
+        await poll(ben, "cats")
+        await ben.on.publisher.publish(ben.owner(), "cats")
+        await w.off(anna)
+        await anna.restore(disk, files.copy(), then)
+        await w.back(anna)
+        by, liar = place.parse(url(ben, "cats")), Liar(ben)
+        liar.tell(
+            lambda path, a: replace(a, status=503) if "/ipfs/" in path or "/v1/" in path else None
+        )
+        with pytest.raises(Unreachable):
+            await anna.on.follower.poll(row_of(anna, "cats"), by)
+        assert row_of(anna, "cats").behind
+        liar.tell(lambda path, a: None)
+        await anna.on.follower.poll(row_of(anna, "cats"), by)
+        await added(anna, "cats", [letter(9)])
+        assert (await verified(anna, "cats")).size == 3
 
 
 async def test_or_with_a_new_epoch(autojump_clock: trio.testing.MockClock) -> None:
