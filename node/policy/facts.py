@@ -71,7 +71,7 @@ def since(facts: Facts) -> Instant | None:
 
 
 def young(facts: Facts, now: Instant) -> bool | None:
-    """Whether the domain is younger than 90 days; None: that is not known.
+    """Whether the domain is younger than 90 days; None: that is not known, or said of the future.
 
     A domain that was first seen yesterday may be old: only its registry, or we ourselves over
     90 days, can tell that it is.
@@ -79,6 +79,6 @@ def young(facts: Facts, now: Instant) -> bool | None:
     limit = now - limits.YOUNG
     if facts.first_seen and facts.first_seen <= limit:
         return False
-    if facts.registered is None:
+    if facts.registered is None or facts.registered > now:
         return None
     return facts.registered > limit

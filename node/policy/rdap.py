@@ -14,7 +14,7 @@ import msgspec
 
 from node.encoding import origin
 from node.errors import Malformed
-from node.units import ByteCount, Instant
+from node.units import DAY, ByteCount, Instant
 
 ANSWER = ByteCount(256 * 1024)
 """Bytes of an answer: registries with many contacts and notices stay below 100 KiB."""
@@ -88,8 +88,11 @@ def find(registries: Mapping[str, Registry], domain: str) -> Registry | None:
     return None
 
 
-def registered(body: bytes, domain: str) -> Instant | None:
-    """When `domain` was registered, by the registry's answer; None: it does not say."""
+def registered(body: bytes, domain: str, now: Instant) -> Instant | None:
+    """When `domain` was registered, by the registry's answer; None: it does not say.
+
+    A date ahead says nothing; by less than a day it is a clock's, and now.
+    """
     try:
         answer = msgspec.json.decode(body, type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -98,8 +101,8 @@ def registered(body: bytes, domain: str) -> Instant | None:
         return None
     events = answer.get("events")
     found = [_instant(each) for each in events] if isinstance(events, list) else []
-    times = [each for each in found if each is not None]
-    return min(times) if times else None
+    times = [each for each in found if each is not None and each <= now + DAY]
+    return min(*times, now) if times else None
 
 
 def _is_about(answer: dict[str, Any], domain: str) -> bool:

@@ -210,7 +210,9 @@ class Evidence:
             )
         except WillcallError:
             return False, None
-        return True, rdap.registered(answer.body, domain) if answer.status == 200 else None
+        if answer.status != 200:
+            return True, None
+        return True, rdap.registered(answer.body, domain, self._core.now())
 
     async def named(self, name: str, at: str, did: Key, only: str | None) -> bool | None:
         """Whether the domain of an origin names this key; None: it says nothing.

@@ -9,6 +9,7 @@ from node.units import DAY, Instant
 
 NOW = Instant(1_790_000_000_000)
 OLD, NEW = Instant(NOW - 400 * DAY), Instant(NOW - 3 * DAY)
+LATER = Instant(NOW + 1)
 
 
 def facts(**changes: object) -> Facts:
@@ -36,6 +37,7 @@ def facts(**changes: object) -> Facts:
         ),
         # Unknown is unknown: a registry that says nothing makes nobody young.
         ({"registered": None}, ("hold", "strangers-wait", ()), ("hold", "strangers-wait", ())),
+        ({"registered": LATER}, ("hold", "strangers-wait", ()), ("hold", "strangers-wait", ())),
         (
             {"registered": None, "first_seen": NEW},
             ("hold", "strangers-wait", ()),

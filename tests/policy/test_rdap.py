@@ -9,6 +9,7 @@ import pytest
 from node.errors import Malformed
 from node.policy import rdap
 from node.units import Instant
+from tests.factories import NOW
 
 LIST = (resources.files("node.client") / "rdap-dns.json").read_bytes()
 
@@ -63,6 +64,8 @@ def event(date: Any, action: str = "registration") -> dict[str, Any]:
         (domain(events=None), None),
         (domain(events=[1, None, []]), None),
         (domain(**event("yesterday")), None),
+        (domain(**event("2999-01-01T00:00:00Z")), None),  # a registry's mistake says nothing
+        (domain(**event("2025-06-15T16:00:00Z")), NOW),  # its clock is ahead of ours
         (domain(**event(None)), None),
         (domain(**event("1995-08-14T04:00:00Z", "expiration")), None),
         (b"", None),
@@ -72,7 +75,7 @@ def event(date: Any, action: str = "registration") -> dict[str, Any]:
     ],
 )
 def test_registered(body: bytes, wanted: int | None) -> None:
-    got = rdap.registered(body, "example.com")
+    got = rdap.registered(body, "example.com", NOW)
     assert got == (None if wanted is None else Instant(wanted))
 
 
