@@ -20,6 +20,11 @@ Network = IPv4Network | IPv6Network
 HOPS = 16
 """Hops read from the proxies' header: more is no path but an attack."""
 
+KNOWN = 64
+"""Proxies of which it is known which field they write: one node seldom stands behind two."""
+
+_PLAIN, _STANDARD = b"x-forwarded-for", b"forwarded"
+
 # Without blanks inside, and nothing is tried twice: a client writes part of what is searched,
 # and 16 KB of blanks once took five seconds.
 _FORWARDED_FOR = re.compile(r'(?:^|;)[ \t]*+for=("?)([^";, \t]++)\1[ \t]*+(?:;|$)', re.IGNORECASE)
@@ -70,15 +75,28 @@ class ServerLimits:
 class Proxies:
     """Networks whose word on a client's address is believed; they may change while in use.
 
+    A proxy writes one of two fields, in every request, and may pass the other on as the client sent
+    it. Where one came alone it is the proxy's own: from then on the other is not read.
+
     Attributes:
         networks: those that count from now on.
     """
 
     def __init__(self, networks: Iterable[Network] = ()) -> None:
         self.networks = tuple(networks)
+        self._own: dict[str, bytes] = {}
 
     def __iter__(self) -> Iterator[Network]:
         return iter(self.networks)
+
+    def wrote(self, proxy: str, field: bytes) -> None:
+        """This field came alone from there."""
+        if proxy in self._own or len(self._own) < KNOWN:
+            self._own[proxy] = field
+
+    def own(self, proxy: str) -> bytes | None:
+        """The field that this proxy writes; None: not known."""
+        return self._own.get(proxy)
 
 
 class ConnectionCaps:
@@ -143,7 +161,7 @@ def source(scope: Scope, trusted_proxies: Iterable[Network]) -> str:
     address = _plain(client[0]) if client else ""
     if not is_within(address, trusted_proxies):
         return address
-    for hop in reversed(_hops(scope)):
+    for hop in reversed(_hops(scope, address, trusted_proxies)):
         written = parse(hop)
         # A hop that is no address can't be judged, nor can what stands left of it.
         if written is None:
@@ -159,18 +177,27 @@ def _plain(text: str) -> str:
     return text if address is None else str(address)
 
 
-def _hops(scope: Scope) -> list[str]:
+def _hops(scope: Scope, proxy: str, trusted: Iterable[Network]) -> list[str]:
     """The hops written by the proxies, the nearest last."""
-    plain = _joined(scope, b"x-forwarded-for")
-    standard = _joined(scope, b"forwarded")
-    # A proxy writes one of the two and passes the other on as the client sent it. Which one
-    # is not known here, so when both are there neither is believed.
-    if plain and standard:
+    there = [name for name in (_PLAIN, _STANDARD) if _joined(scope, name)]
+    field = there[0] if len(there) == 1 else None
+    if isinstance(trusted, Proxies):
+        if field is not None:
+            trusted.wrote(proxy, field)
+        elif there:
+            field = trusted.own(proxy)
+    # Both are there, and one of them may be the client's: neither is believed.
+    if field is None:
         return []
-    if plain:
-        return [_without_port(hop) for hop in plain.split(",")[-HOPS:]]
-    found = [_FORWARDED_FOR.search(part) for part in standard.split(",")[-HOPS:]]
-    return [_without_port(match.group(2)) if match else "" for match in found]
+    parts = _joined(scope, field).split(",")[-HOPS:]
+    return [_hop(part, field) for part in parts]
+
+
+def _hop(part: str, field: bytes) -> str:
+    if field == _PLAIN:
+        return _without_port(part)
+    match = _FORWARDED_FOR.search(part)
+    return _without_port(match.group(2)) if match else ""
 
 
 def _joined(scope: Scope, name: bytes) -> str:

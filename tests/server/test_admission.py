@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from node.asgi import Scope
 from node.encoding.address import network
-from node.server.admission import ConnectionCaps, Proxies, source
+from node.server.admission import KNOWN, ConnectionCaps, Proxies, source
 
 PROXIES = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
 
@@ -110,6 +110,32 @@ def test_where_a_request_comes_from(
     client: str | None, headers: list[tuple[bytes, bytes]], expected: str
 ) -> None:
     assert source(scope(client, *headers), PROXIES) == expected
+
+
+@pytest.mark.parametrize(("own", "other"), [(X, F), (F, X)])
+def test_a_forged_field_beside_the_proxy_s_own_counts_for_nothing(own: bytes, other: bytes) -> None:
+    """A proxy writes one of the two in every request: it is known once it came alone."""
+    held = Proxies(PROXIES)
+    wrote = {X: b"192.0.2.7", F: b"for=192.0.2.7"}[own]
+    forged = {X: b"8.8.8.8", F: b"for=8.8.8.8"}[other]
+    both = scope("10.0.0.1", (own, wrote), (other, forged))
+    assert source(both, held) == "10.0.0.1"  # which is its own?
+    assert source(scope("10.0.0.1", (own, wrote)), held) == "192.0.2.7"
+    assert source(both, held) == "192.0.2.7"
+    # Another proxy may write the other one.
+    assert source(scope("10.0.0.2", (own, b"8.8.8.8"), (other, forged)), held) == "10.0.0.2"
+    # Who is no proxy teaches nothing.
+    assert source(scope("192.0.2.9", (other, forged)), held) == "192.0.2.9"
+    assert source(both, held) == "192.0.2.7"
+
+
+def test_only_so_many_proxies_are_known() -> None:
+    held = Proxies(PROXIES)
+    for number in range(KNOWN + 1):
+        source(scope(f"10.0.1.{number}", (X, b"192.0.2.7")), held)
+    both = ((X, b"192.0.2.7"), (F, b"for=8.8.8.8"))
+    assert source(scope("10.0.1.0", *both), held) == "192.0.2.7"
+    assert source(scope(f"10.0.1.{KNOWN}", *both), held) == f"10.0.1.{KNOWN}"
 
 
 def test_trust_changes_for_those_who_hold_it() -> None:
