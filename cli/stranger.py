@@ -215,7 +215,8 @@ def try_(path: Path = typer.Argument(..., metavar="FILE")) -> None:
     """What each policy would have made of recorded notifications. Changes nothing.
 
     FILE is what `willcall held --raw` printed, on one day or on many: each is judged anew, with
-    the DNS of today; or `willcall held --json`: by the facts of that day.
+    the DNS of today; or `willcall held --json`: by the facts of that day, among which the reverse
+    DNS is only where it was asked. At most 30 names of one domain are looked up in an hour.
     Example: willcall policy try held.json
     """
     rows: list[Any] = []

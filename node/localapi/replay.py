@@ -15,8 +15,12 @@ from node.policy import decide
 from node.policy.facts import Facts
 from node.ports import Database
 from node.services import views
+from node.services.evidence import Evidence
 from node.services.strangers import Strangers
 from node.units import Instant, Key
+
+UNASKED = "; its reverse DNS was not asked that day: `willcall held --raw` gives what is asked anew"
+"""Behind the verdict of a profile that would have asked."""
 
 
 def recorded(slot: Held) -> dict[str, Any]:
@@ -32,33 +36,45 @@ def recorded(slot: Held) -> dict[str, Any]:
     }
 
 
-async def tried(db: Database, who: Strangers, owner: Key, row: Any, now: Instant) -> Any:
-    """What each profile makes of one line.
+class Trial:
+    """Tries lines. The evidence is of its own: nobody who writes meanwhile has fewer look-ups."""
 
-    Raises:
-        Malformed: it is no such line.
-    """
-    if not isinstance(row, dict) or not isinstance(row.get("source", ""), str):
-        raise _no_line()
-    made: dict[str, Any] = {"did": row.get("did"), "message": row.get("message")}
-    if not isinstance(row.get("notification"), str):
-        return made | _verdicts(_facts(row), now)
-    try:
-        block = names.unb64(row["notification"])
-        slot = await who.again(owner, block, row.get("source", ""))
-    except (Malformed, Unverified) as error:
-        # As at the door: it never came to a policy.
-        refused = {"verdict": decide.REFUSE, "rule": error.reason, "why": error.text}
-        return made | dict.fromkeys(decide.PROFILES, refused)
-    assert slot.message is not None
-    made = {"did": names.did(slot.sender), "message": cids.show(slot.message)}
-    return made | _verdicts(db.read(lambda tx: who.facts(tx, slot)), now)
+    def __init__(self, db: Database, who: Strangers, evidence: Evidence) -> None:
+        self._db, self._who, self._evidence = db, who, evidence
+
+    async def tried(self, owner: Key, row: Any, now: Instant) -> Any:
+        """What each profile makes of one line.
+
+        Raises:
+            Malformed: it is no such line.
+        """
+        if not isinstance(row, dict) or not isinstance(row.get("source", ""), str):
+            raise _no_line()
+        made: dict[str, Any] = {"did": row.get("did"), "message": row.get("message")}
+        if not isinstance(row.get("notification"), str):
+            facts = _facts(row)
+            return made | _verdicts(facts, now, unasked=facts.iprev is None)
+        try:
+            block = names.unb64(row["notification"])
+            slot = await self._who.again(owner, block, row.get("source", ""), self._evidence)
+        except (Malformed, Unverified) as error:
+            # As at the door: it never came to a policy.
+            refused = {"verdict": decide.REFUSE, "rule": error.reason, "why": error.text}
+            return made | dict.fromkeys(decide.PROFILES, refused)
+        assert slot.message is not None
+        made = {"did": names.did(slot.sender), "message": cids.show(slot.message)}
+        return made | _verdicts(self._db.read(lambda tx: self._who.facts(tx, slot)), now)
 
 
-def _verdicts(facts: Facts, now: Instant) -> dict[str, Any]:
+def _verdicts(facts: Facts, now: Instant, *, unasked: bool = False) -> dict[str, Any]:
+    """The verdicts; `unasked`: nobody asked for the reverse DNS that day, so some may be wrong."""
     found = {profile: decide.decide(profile, facts, now) for profile in decide.PROFILES}
     return {
-        profile: {"verdict": made.verdict, "rule": made.rule, "why": made.why}
+        profile: {
+            "verdict": made.verdict,
+            "rule": made.rule,
+            "why": made.why + (UNASKED if unasked and profile in decide.NEEDS_REVERSE else ""),
+        }
         for profile, made in found.items()
     }
 

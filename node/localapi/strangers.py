@@ -18,7 +18,7 @@ from node.objects.record import Endpoint
 from node.policy import decide
 from node.ports import Tables
 from node.services import ring, strangers, views
-from node.services.evidence import digest
+from node.services.evidence import Evidence, digest
 from node.services.mailbox import Mailbox, find_allowed, find_held, find_mail
 from node.services.node import Node
 from node.units import Instant, Key
@@ -33,6 +33,7 @@ class StrangerCalls:
     def __init__(self, node: Node) -> None:
         self._core, self._node = node.core, node
         self._who, self._mailbox = node.strangers, Mailbox(node.core)
+        self._trial = Evidence(node.core, node.calls, node.strangers.evidence.world)
         self.table: dict[str, Handler] = {
             "GET held": self._looked(self._held),
             "POST allow": self._looked(self._allow),
@@ -128,8 +129,8 @@ class StrangerCalls:
         if not isinstance(rows, list):
             raise Malformed("rows is a list of what `willcall held --json` or `--raw` prints")
         rows = rows[: limits.VALUES]
-        me, db = call.owner.owner, self._core.db
-        return [await replay.tried(db, self._who, me, row, now) for row in rows]
+        me, who = call.owner.owner, replay.Trial(self._core.db, self._who, self._trial)
+        return [await who.tried(me, row, now) for row in rows]
 
     # --- reports ------------------------------------------------------------------------------
 

@@ -245,12 +245,13 @@ class Strangers:
             self.asking.discard(pair)
             self._come.ring()
 
-    async def again(self, owner: Key, block: bytes, source: str) -> Held:
+    async def again(self, owner: Key, block: bytes, source: str, evidence: Evidence) -> Held:
         """The slot that a recorded notification would have today; nothing changes.
 
         Args:
             owner: whose ring is meant.
             block: its evidence; source: the address that it came from.
+            evidence: with look-ups of its own, or it would use up those of who writes now.
 
         Raises:
             Malformed, Unverified: it would not have been heard.
@@ -260,7 +261,7 @@ class Strangers:
         visit = Visit(
             owner=owner, sender=item.sender, source=source, at=item.origin, item=item, proof=block
         )
-        found = await self.evidence.prove(item.origin, source, reverse=True)
+        found = await evidence.prove(item.origin, source, reverse=True)
         now = self._core.now()
         slot = _new(visit, now)
         return _proven(_said(slot, visit, now) or slot, found, visit, now, self._core.config.origin)

@@ -5,14 +5,16 @@ from typing import Any
 
 import pytest
 
+from node import limits
 from node.encoding import cid, names
 from node.localapi.app import LocalApi
-from node.objects import report
+from node.objects import notification, report
 from node.ports import Response
 from node.services.mailbox import Mailbox
 from tests.fakes.world import Machine, until, world
 from tests.localapi.client import call
-from tests.services.test_callback import slot, wrote
+from tests.services.puppet import Puppet
+from tests.services.test_callback import Stranger, slot, wrote
 from tests.services.test_delivery import key_of
 
 
@@ -66,3 +68,51 @@ async def test_mail_of_the_inbox_is_named_by_its_number(autojump_clock: object, 
         assert (answer.status, answer.reason()) == (404, "absent")
         answer = await call(LocalApi(anna.on), f"GET {what}", "nonsense")
         assert (answer.status, answer.reason()) == (404, "absent")
+
+
+def line(eve: Puppet, machine: Machine, number: int) -> dict[str, Any]:
+    """A recorded notification, as `held --raw` gives them."""
+    word = str(number)
+    raw = notification.encode(eve.item(machine, eve.letter(word=word), word=word))
+    proof = notification.evidence_of(eve.batch(raw))[0]
+    return {
+        "source": "192.0.2.7",
+        "notification": names.b64(notification.encode_evidence(proof)),
+    }
+
+
+async def tried(machine: Machine, rows: list[dict[str, Any]]) -> Any:
+    return (await call(LocalApi(machine.on), "POST try", body={"rows": rows})).document()
+
+
+async def test_trying_a_policy_takes_no_look_ups_from_those_who_write(
+    autojump_clock: object,
+) -> None:
+    async with world() as w:
+        anna = await w.add("anna")
+        api = LocalApi(anna.on)
+        rows = []
+        for number in range(limits.LOOKUP_DOMAIN + 5):
+            host = f"w{number}.eve.org"
+            w.net.dns.hosts[host] = ("192.0.2.7",)
+            mallory = Stranger(w, f"mallory {number}", 50 + number)
+            rows.append(line(mallory.at(host, "192.0.2.7"), anna, number))
+        made = (await call(api, "POST try", body={"rows": rows})).document()
+        assert "eve.org is proven" in made[0]["personal"]["why"]
+        assert "no domain answers" in made[-1]["personal"]["why"]  # bounded all the same
+        await wrote(w, anna, "node.eve.org", "192.0.2.8")
+        assert (await slot(anna)).by == "address"
+
+
+@pytest.mark.parametrize(("iprev", "asked_then"), [(None, False), ("pass", True)])
+async def test_what_was_not_asked_that_day_is_said(
+    autojump_clock: object, iprev: str | None, asked_then: bool
+) -> None:
+    async with world() as w:
+        anna = await w.add("anna")
+        facts = {"source": "192.0.2.7", "domain": "eve.org", "proven": "address", "iprev": iprev}
+        facts |= {"reverse_domain": "eve.org"} if iprev else {}
+        (made,) = await tried(anna, [{"did": "d", "message": "m", "facts": facts}])
+        assert made["strict"]["verdict"] == made["personal"]["verdict"] == "hold"
+        assert ("held --raw" in made["strict"]["why"]) is not asked_then
+        assert "held --raw" not in made["personal"]["why"]
