@@ -29,7 +29,7 @@ from node.discovery import page
 from node.encoding import names
 from node.errors import Absent, Malformed, Media, WillcallError
 from node.ports import DAG_CBOR, PeerApp, Request, Response
-from node.problems import problem, problem_of
+from node.problems import problem
 from node.server.admission import Network, source
 from node.server.outgoing import Outgoing
 from node.server.turns import Turns
@@ -134,7 +134,8 @@ class PeerFace:
             try:
                 answer = await self._answer(scope, receive, path, route, until_sent)
             except WillcallError as error:
-                answer = problem_of(error)
+                # What to do next, and exit codes, are for our own command line.
+                answer = problem(error.status, error.text, error.reason)
             self._note(scope, name, route, answer.status)
             await respond(send, answer, head=head, again=self._again(scope, name, route, answer))
 

@@ -130,6 +130,8 @@ async def test_another_content_type_is_not_taken(kind: str | None) -> None:
     headers = () if kind is None else (("content-type", kind),)
     answer = await call(node, "POST", "/v1/poll", b"x", headers)
     assert (answer.status, answer.reason) == (415, "media-type")
+    # Spec 07: no exit code, which is our own command line's.
+    assert json.loads(answer.body).keys() == {"type", "title", "status", "detail", "reason"}
     assert not answer.body_read
     assert not node.calls
 
