@@ -40,6 +40,8 @@ _MINUTES = "public, max-age=300"
 _WEEK = "public, max-age=604800"
 _NEVER = "private, no-store"
 _EVER = "public, max-age=31536000, immutable"
+_FORMS = ("Vary", "Accept")
+"""A block is raw, or a CAR: a cache that does not look at what was asked for mixes them up."""
 _ANYONE = ("Access-Control-Allow-Origin", "*")
 
 
@@ -221,7 +223,7 @@ class Desk:
         lifetime = _WEEK if open_to_all else _NEVER
         if request.car:
             return await self._car(request, name, query, lifetime)
-        headers = (("X-Ipfs-Path", f"/ipfs/{cid.show(name)}"),)
+        headers = (("X-Ipfs-Path", f"/ipfs/{cid.show(name)}"), _FORMS)
         kept = f'"{cid.show(name)}"'
         if request.if_none_match == kept:
             return answered(request, b"", RAW, lifetime, kept, headers)
@@ -231,7 +233,7 @@ class Desk:
     async def _car(self, request: Request, name: Cid, query: str, lifetime: str) -> Response:
         kept = f'"{cid.show(name)}.car"'
         if request.if_none_match == kept:
-            return answered(request, b"", CARV1, lifetime, kept)
+            return answered(request, b"", CARV1, lifetime, kept, (_FORMS,))
         root = await self._library.block(name)
         blocks = [(name, root)]
         whole = "dag-scope=block" not in query and cid.is_object(name)
@@ -239,7 +241,8 @@ class Desk:
         _check_room(request, [len(root), *(part.size for part in parts)])
         for part in parts:
             blocks.append((part.cid, await self._library.block(part.cid)))
-        return answered(request, _rooted(blocks), f"{CARV1}; version=1", lifetime, kept)
+        kind = f"{CARV1}; version=1"
+        return answered(request, _rooted(blocks), kind, lifetime, kept, (_FORMS,))
 
 
 def _check_room(request: Request, sizes: Sequence[int]) -> None:

@@ -130,6 +130,7 @@ def test_a_cache_answers_for_the_node(front: Front, make: Make, folder: Path) ->
         _absent(home, listen)
         _polls(home, listen)
         _readers(home, listen)
+        _forms(home, listen)
         _follower(home, make("ben"), listen)
 
 
@@ -166,6 +167,22 @@ def _readers(home: Home, listen: str) -> None:
             again = independent.verify(web.get, "/archives/cats/")
             assert again.contents == first.contents
         assert reached(home) - before <= 4  # heads
+
+
+def _forms(home: Home, listen: str) -> None:
+    """A block is kept in each of its forms, and who asks in other words gets the one of them."""
+    name = home.json("archive", "list", "cats", "--limit", "1")[0]["message"]
+    kinds = ("application/vnd.ipld.car", "application/vnd.ipld.raw", "*/*", "text/html,*/*")
+    with closing(Web(listen)) as web, closing(Web(home.listen)) as direct:
+        for path in (f"/ipfs/{name}", f"/ipfs/{name}?format=raw", f"/ipfs/{name}?format=car"):
+            for kind in (*kinds, *kinds[:2], "application/vnd.ipld.car; version=1; order=dfs"):
+                _, body, headers = direct.ask(path, Accept=kind)
+                through = web.ask(path, Accept=kind)
+                assert through[1] == body, (path, kind)
+                assert through[2]["content-type"] == headers["content-type"]
+                again = web.ask(path, Accept=kind, If_None_Match=headers["etag"])
+                assert again[0] == 304, (path, kind)
+            assert web.get(path) == direct.get(path)
 
 
 def _follower(home: Home, ben: Home, listen: str) -> None:

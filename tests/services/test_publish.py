@@ -174,6 +174,13 @@ async def test_a_block_as_a_car(autojump_clock: trio.testing.MockClock) -> None:
         assert car.read(one.body) == [(item.message, raw.body)]
         assert len(whole.body) > 3 << 20
         assert await get(anna, path + "?format=raw", accept="application/vnd.ipld.car") == raw
+        for answer in (raw, whole, one):
+            tag = dict(answer.headers)["ETag"]
+            asked = path if answer is raw else path + "?format=car"
+            again = await get(anna, asked, etag=tag)
+            assert again.status == 304
+            assert ("Vary", "Accept") in answer.headers
+            assert ("Vary", "Accept") in again.headers
 
 
 async def test_a_car_is_no_larger_than_an_answer_may_be(
