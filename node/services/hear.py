@@ -120,7 +120,8 @@ class Hearing:
         cost = 0
         if asked.lost is not None:
             keep_sent = self._core.config.keep_sent
-            cost = reopen(tx, owner.owner, peer.did, asked.lost, now, keep_sent)
+            keys = (owner.owner, *succession.earlier(tx, owner, peer.did))
+            cost = sum(reopen(tx, key, peer.did, asked.lost, now, keep_sent) for key in keys)
             row = tx.peers.get(owner.owner, peer.did) or peer
             ours = owners.forgotten(tx, owner.owner)
             tx.peers.put(peers.on_peer_restored(row, asked.lost, ours, now))

@@ -225,6 +225,15 @@ def replace(
     return new, old
 
 
+def earlier(tx: Tables, owner: Owner, peer: Key) -> list[Key]:
+    """The keys here that an owner had before, and that knew a peer.
+
+    What they sent is refused from then on, and their owner is to see what was lost of it.
+    """
+    keys = [record.decode(block).claim.id for block in owner.before]
+    return [key for key in keys if tx.owners.get(key) and tx.peers.get(key, peer)]
+
+
 def followers(tx: Tables, owner: Key) -> tuple[int, int]:
     """How many contacts have met an owner's new key, and how many there are (not blocked)."""
     rows = [row for row in tx.peers.by("named", owner) if not row.blocked and row.heir is None]

@@ -292,6 +292,33 @@ async def test_a_restored_contact_asks_the_old_key_once(autojump_clock: object) 
         assert row_of(ben, new.owner).poll_at is not None
 
 
+async def test_what_a_restored_contact_lost_of_the_old_key_is_shown(
+    autojump_clock: object,
+) -> None:
+    """It is of a key that counts no more; but nobody has it, and its author sees that."""
+    async with world() as w:
+        anna, ben = await w.add("anna"), await w.add("ben")
+        await w.friends(anna, ben)
+        to, old = key_of(ben), key_of(anna)
+        await trio.sleep(60)
+        await ben.flushed()
+        disk, files, memory = ben.disk.copy(), ben.files.copy(), ben.now()
+        message = await anna.send([to], b"of the old key")
+        await until(lambda: anna.state(message, to) == "confirmed", 60)
+        new, _ = await replaced(anna)
+        await until(lambda: followed(ben, old, new.owner), 600)
+        await w.off(ben)
+        await ben.restore(disk, files, memory)
+        await w.back(ben)
+        await until(lambda: followed(ben, old, new.owner), 600)
+        await trio.sleep(3600)
+        assert ben.inbox() == []
+        row = anna.on.core.db.read(lambda tx: tx.deliveries.get(old, message, to))
+        assert row is not None
+        assert (row.state, row.reason) == ("refused", "replaced")
+        assert await anna.complaints() == []
+
+
 async def test_twice_and_who_knows_only_the_first(autojump_clock: object) -> None:
     async with world() as w:
         thief, ben = await w.add("anna"), await w.add("ben")
