@@ -30,11 +30,16 @@ def on_start(now: Instant, steady: Millis, last: Instant) -> ClockGuard:
     return ClockGuard(wall=now, steady=steady, held_until=held)
 
 
+def stepped(guard: ClockGuard, now: Instant, steady: Millis) -> int:
+    """Milliseconds by which the wall clock stepped since the last look; 0: it did not."""
+    drift = (now - guard.wall) - (steady - guard.steady)
+    return drift if abs(drift) > limits.CLOCK_STEP else 0
+
+
 def on_look(guard: ClockGuard, now: Instant, steady: Millis) -> ClockGuard:
     """Both clocks were read."""
-    drift = (now - guard.wall) - (steady - guard.steady)
     held = guard.held_until
-    if abs(drift) > limits.CLOCK_STEP:
+    if stepped(guard, now, steady):
         held = Millis(steady + limits.CLOCK_HOLD)
     elif held is not None and steady >= held:
         held = None

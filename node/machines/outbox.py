@@ -153,6 +153,12 @@ def on_clock(row: Delivery, now: Instant) -> Delivery:
     return _end(row, "expired") if now >= row.keep_until else row
 
 
+def on_step(row: Delivery, by: int) -> Delivery:
+    """The clock by which it was sent was put right, by so many milliseconds."""
+    made: Delivery = row.but(keep_until=Instant(row.keep_until + by))
+    return made if is_open(row) else row
+
+
 def on_lost(
     row: Delivery,
     memory: Instant,

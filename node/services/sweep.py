@@ -15,6 +15,7 @@ from node.machines.rows import Peer
 from node.ports import Tables
 from node.services import arrive, callback, directory, ledger, ring
 from node.services.core import Core
+from node.services.redate import Redating
 from node.services.space import Space
 from node.units import HOUR, Instant
 
@@ -35,6 +36,7 @@ class Sweeper:
         self._core, self._every = core, every
         node = core.db.read(lambda tx: tx.node())
         self._guard = clock.on_start(core.now(), core.clock.steady(), node.last_clock)
+        self._redating = Redating(core.db)
         self.space = Space(core)
 
     @property
@@ -62,7 +64,9 @@ class Sweeper:
         await self.space.once()
 
     def _look(self, now: Instant) -> None:
-        self._guard = clock.on_look(self._guard, now, self._core.clock.steady())
+        before, steady = self._guard, self._core.clock.steady()
+        self._guard = clock.on_look(before, now, steady)
+        self._redating.on_look(now, clock.stepped(before, now, steady), believed=self.believes)
         node = self._core.db.read(lambda tx: tx.node())
         # It may have been ahead between two looks: whatever was put off then went by `latest`.
         if now < max(node.seen_clock, self._core.latest) - limits.CLOCK_STEP:

@@ -313,6 +313,14 @@ def test_a_receipt_by_a_wrong_clock_may_be_lost_whenever_it_says(dated: int, ope
     assert found.state == ("notified" if opens else "confirmed")
 
 
+@pytest.mark.parametrize("state", [*OPEN, *OVER])
+def test_a_clock_that_is_put_right_moves_what_is_open(state: str) -> None:
+    before = row(state)
+    after = outbox.on_step(before, 40 * DAY)
+    moved = 40 * DAY if outbox.is_open(before) else 0
+    assert after == before.but(keep_until=Instant(before.keep_until + moved))
+
+
 def test_a_receipt_from_the_future_may_be_of_the_life_before() -> None:
     lost = outbox.on_lost(row("confirmed"), at(-1), at(1), at(9), at(DAY))
     ahead = at(2 * DAY)

@@ -152,7 +152,9 @@ def test_starting(last: int, believed: bool) -> None:
 @pytest.mark.parametrize("step", [DAY + 1, -DAY - 1, 365 * DAY, -365 * DAY])
 def test_a_step_is_not_believed_for_a_day(step: int) -> None:
     guard = clock.on_start(NOW, STEADY, NOW)
+    assert clock.stepped(guard, at(step), STEADY) == step
     guard = clock.on_look(guard, at(step), STEADY)
+    assert clock.stepped(guard, at(step + DAY + 9), Millis(STEADY + DAY)) == 0
     assert not clock.believed(guard)
     for passed in (1, DAY - 1):
         guard = clock.on_look(guard, at(step + passed), Millis(STEADY + passed))

@@ -9,7 +9,7 @@ from node.errors import StoreFailed
 from node.ports import Request, Response
 from node.services.mailbox import Mailbox
 from node.units import DAY
-from tests.fakes.world import until, world
+from tests.fakes.world import Machine, until, world
 from tests.services.puppet import Puppet
 from tests.services.shelves import added, letter, published
 from tests.services.test_behind import behind
@@ -209,6 +209,76 @@ async def test_mail_written_in_the_wrong_year_arrives(autojump_clock: object) ->
         anna.clock.step(-2 * YEAR)
         await w.back(ben)
         await until(lambda: anna.state(message, to) == "confirmed", 2 * 86_400)
+
+
+@pytest.mark.parametrize(
+    ("steps", "moved"),
+    [
+        ([40], (40, 0, 0)),
+        ([40, 3], (43, 3, 0)),
+        ([-40, 40], (0, 40, 0)),
+        ([-40, 60], (20, 60, 0)),
+        ([400, -400], (0, 0, 0)),
+        ([-40], (0, 0, 0)),
+    ],
+)
+async def test_mail_is_kept_as_long_as_was_said_by_a_clock_that_was_behind(
+    autojump_clock: object, steps: list[int], moved: tuple[int, int, int]
+) -> None:
+    """A board without a clock of its own shows the day it was switched off, until it has asked."""
+    async with world() as w:
+        anna, ben = await w.add("anna"), await w.add("ben")
+        await w.friends(anna, ben)
+        to = key_of(ben)
+        await trio.sleep(60)
+        await w.off(ben)
+        sent = [await anna.send([to], b"before", keep=10 * DAY)]
+        await trio.sleep(3600)
+        for step in steps:
+            anna.clock.step(step * DAY)
+            # Between the step and the next look.
+            sent.append(await anna.send([to], b"behind it", keep=10 * DAY))
+            await trio.sleep(3600)
+        letters = (sent[0], sent[1], sent[-1])
+        said = [until_when(anna, each) for each in letters]
+        await trio.sleep(22 * 3600)
+        assert [until_when(anna, each) for each in letters] == said  # it is in doubt
+        await trio.sleep(4 * 3600)
+        later = [until_when(anna, each) for each in letters]
+        days = [(b - a) / DAY for a, b in zip(said, later, strict=True)]
+        assert [round(each, 2) for each in days] == list(moved)
+        ben.clock.step(sum(steps) * DAY)
+        await w.back(ben)
+        open_ = [each for each in letters if until_when(anna, each) > anna.now()]
+        assert sent[-1] in open_
+        await until(lambda: {anna.state(each, to) for each in open_} == {"confirmed"}, 86_400)
+
+
+async def test_mail_of_a_life_before_is_kept_as_it_was_said(autojump_clock: object) -> None:
+    """Whether its clock was right nobody knows."""
+    async with world() as w:
+        anna, ben = await w.add("anna"), await w.add("ben")
+        await w.friends(anna, ben)
+        to = key_of(ben)
+        await w.off(ben)
+        message = await anna.send([to], b"hello", keep=10 * DAY)
+        said = until_when(anna, message)
+        await w.off(anna)
+        await w.back(anna)
+        await trio.sleep(3600)
+        anna.clock.step(40 * DAY)
+        await trio.sleep(26 * 3600)
+        assert (until_when(anna, message), anna.state(message, to)) == (said, "expired")
+
+
+def until_when(machine: Machine, message: bytes) -> int:
+    """Until when its node keeps a message, for its author and for its addressee."""
+    core, me = machine.on.core, key_of(machine)
+    (row,) = core.db.read(lambda tx: list(tx.deliveries.scan(me, message)))
+    sent = core.db.read(lambda tx: tx.sent.get(me, message))
+    assert sent is not None
+    assert sent.keep_until == row.keep_until
+    return row.keep_until
 
 
 async def test_what_expired_while_the_clock_is_in_doubt_rests(autojump_clock: object) -> None:
