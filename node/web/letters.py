@@ -88,7 +88,7 @@ class Letters:
             markup = None if row.removed else await self._reading.html(item)
             if markup is None:
                 return None
-            it, cleaned = looks.shown(row), Markup(sanitise.clean(masked(markup)))
+            it, cleaned = looks.shown(row), Markup(sanitise.clean(markup))
             page = self._frame.html(view, "body", it["subject"], it=it, cleaned=cleaned)
             return Made(page, headers=self._frame.looks.sandboxed)
 
