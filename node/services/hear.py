@@ -98,14 +98,15 @@ class Hearing:
             owner = tx.owners.get(claim.to)
             if owner is not None and owner.heir is not None:
                 return encode(refused("stale-record", record=owners.record_of(owner)))
+            nothing = encode_poll(claim.since, False, [])
             if owner is None or peer is None or peer.heir is not None:
-                return encode_poll(claim.since, False, [])
+                return nothing
             asked = signed.verify()
-            if abs(asked.issued - now) > limits.CLOCK_SKEW or asked.issued <= peer.asked:
-                return encode(refused("clock"))
             most = min(limits.BATCH, self._polled.left(_pair(asked), self._core.clock.steady()))
-            if most <= 0:
-                return encode(refused("busy"))
+            why = _refusal(asked, peer, now, most)
+            if why is not None:
+                # Whoever is blocked is told what a stranger is.
+                return nothing if peer.blocked else encode(refused(why))
             return self._waiting(tx, owner, peer, asked, now, most)
 
         answer = await self._core.db.transact(work)
@@ -215,6 +216,13 @@ def _after(tx: Tables, asked: Poll) -> Instant:
     """
     given = ledger.account(tx, asked.to).stamp
     return asked.since if asked.since <= given else Instant(0)
+
+
+def _refusal(asked: Poll, peer: Peer, now: Instant, left: int) -> str | None:
+    """Why a poll is not answered; `left`: rows of its share."""
+    if abs(asked.issued - now) > limits.CLOCK_SKEW or asked.issued <= peer.asked:
+        return "clock"
+    return "busy" if left <= 0 else None
 
 
 def _pair(asked: Poll) -> bytes:

@@ -6,7 +6,9 @@ from node import limits
 from node.machines.rows import Peer
 from node.objects.answer import Answer, PollAnswer
 from node.objects.notification import decode
+from node.services import meet
 from node.services.submit import Terms
+from node.units import Instant
 from tests.fakes.world import until, world
 from tests.services.puppet import Puppet, did_path
 from tests.services.test_delivery import key_of
@@ -111,6 +113,21 @@ async def test_a_contact_that_loses_everything_all_day_gets_its_share(
             assert answered < 200
             await trio.sleep(0.001)
         assert answered >= limits.POLLED_BURST // limits.BATCH
+
+
+async def test_whoever_is_blocked_is_told_what_a_stranger_is(autojump_clock: object) -> None:
+    """Whatever a poll says of its time, and however often it comes."""
+    async with world() as w:
+        anna, eve, max_ = await w.add("anna"), Puppet(w, "eve"), Puppet(w, "max", 2)
+        await eve.befriend(anna)
+        row = anna.peer(eve.key)
+        assert row is not None
+        await anna.on.core.db.transact(lambda tx: meet.block(tx, row, anna.now()))
+        now = eve.now()
+        for issued in (now, now, now - 60 * 60_000, now + 60 * 60_000):
+            assert await eve.poll(anna, issued=issued) == await max_.poll(anna, issued=issued)
+        for n in range(2 * limits.POLLED_BURST):
+            assert await eve.poll(anna, issued=now + n) == PollAnswer(now=Instant(0), more=False)
 
 
 async def test_strangers_poll_for_nothing(autojump_clock: object) -> None:
