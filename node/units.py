@@ -19,6 +19,9 @@ MINUTE = Millis(60 * SECOND)
 HOUR = Millis(60 * MINUTE)
 DAY = Millis(24 * HOUR)
 
+LAST = Instant(253_402_300_799_999)
+"""The last moment that a year of four digits has; what others sign may say 2^53 - 1."""
+
 KIB = ByteCount(1024)
 MIB = ByteCount(1024 * KIB)
 GIB = ByteCount(1024 * MIB)

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 from xml.etree import ElementTree as Xml
 
-from node.units import Instant
+from node.units import LAST, Instant
 
 ATOM = "http://www.w3.org/2005/Atom"
 _HISTORY = "http://purl.org/syndication/history/1.0"
@@ -159,6 +159,5 @@ def _printed(root: Xml.Element) -> bytes:
 
 def moment(at: Instant) -> str:
     """RFC 3339, UTC, to the second; a time that no calendar here has is its first or last."""
-    last = 253_402_300_799_000  # the year 9999: four digits are all that RFC 3339 has
-    date = datetime.fromtimestamp(min(at, last) // 1000, UTC)
+    date = datetime.fromtimestamp(min(at, LAST) // 1000, UTC)
     return date.strftime("%Y-%m-%dT%H:%M:%SZ")

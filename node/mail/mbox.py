@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 from node import limits
 from node.errors import Malformed, TooLarge
-from node.units import Instant
+from node.units import LAST, Instant
 
 DIALECTS = ("mboxrd", "mboxo", "mboxcl2")
 
@@ -339,7 +339,7 @@ def _quote(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _print(moment: Instant) -> str:
-    """`Thu Jan  2 12:00:29 2020`, UTC: asctime's form in every locale."""
-    date = _EPOCH + timedelta(milliseconds=moment)
+    """`Thu Jan  2 12:00:29 2020`, UTC: asctime's form in every locale, to the end of its years."""
+    date = _EPOCH + timedelta(milliseconds=min(moment, LAST))
     day, month = _DAYS[date.weekday()], _MONTHS[date.month - 1]
     return f"{day} {month} {date.day:2} {date:%H:%M:%S} {date.year:04}"

@@ -4,7 +4,7 @@ Times are RFC 3339 UTC, absent ones null. A state is never printed as more than 
 """
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
 
@@ -19,16 +19,18 @@ from node.ports import Tables
 from node.services import greet, ledger, meet, succession
 from node.services.core import Core
 from node.services.mailbox import Contents
-from node.units import Instant, Key
+from node.units import LAST, Instant, Key
 
 Document = dict[str, Any]
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def time(instant: int | None) -> str | None:
-    """An instant as RFC 3339 with milliseconds."""
-    if not instant:
+    """An instant as RFC 3339 with milliseconds; None where no calendar has it: others say any."""
+    if not instant or instant > LAST:
         return None
-    return datetime.fromtimestamp(instant / 1000, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+    date = _EPOCH + timedelta(milliseconds=instant)
+    return date.isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 def instant(text: str) -> Instant | None:

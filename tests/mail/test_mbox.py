@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from node.errors import Malformed, TooLarge
 from node.mail.mbox import DIALECTS, Splitter, join, moment, sniff, split, write
-from node.units import Instant
+from node.units import LAST, Instant
 
 DATE = b"Thu Jan  2 12:00:29 2020"
 
@@ -93,6 +93,13 @@ def test_round_trip(texts: list[list[bytes]], size: int) -> None:
     messages = [b"".join(line + b"\n" for line in lines) for lines in texts]
     file = b"".join(join((Instant(0), message) for message in messages))
     assert list(split(chunked(file, size))) == messages
+
+
+def test_a_moment_that_no_calendar_has() -> None:
+    """What others publish says any up to 2^53 - 1: a separator has four digits for the year."""
+    (line, *_) = write(Instant(2**53 - 1), [b""])
+    assert line == b"From mboxrd@z Fri Dec 31 23:59:59 9999\n"
+    assert next(write(LAST, [b""])) == line
 
 
 def test_join() -> None:

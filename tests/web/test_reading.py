@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import trio
@@ -9,6 +10,8 @@ import trio
 from node.encoding import cid as cids
 from node.ports import File, Request, Response, Shown, Words
 from node.services import library
+from node.services.publish import Tally
+from node.units import Instant
 from node.web.opened import Pages
 from tests.fakes.ports import InlineThreads
 from tests.fakes.world import Machine, world
@@ -135,6 +138,23 @@ async def test_who_has_it_already_costs_no_work(
                 assert again is not None
                 assert (again.status, asked) == (304, [])
                 assert trio.current_time() == began, path
+
+
+async def test_a_date_that_no_calendar_has(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path
+) -> None:
+    """Who publishes may say any up to 2^53 - 1."""
+    async with world() as w:
+        anna = await w.add("anna")
+        await published(anna, "cats", [letter(0)])
+        far = anna.on.publisher.sign(anna.owner(), letter(1))
+        far = replace(far, date=Instant(2**53 - 1))
+        await anna.on.publisher.add(anna.owner(), "cats", [far], Tally())
+        anna.on.publisher.serve("cats")
+        paths = ("", "9999-12.html", "9999-12.mbox.gz", "feed.atom", "feed.json")
+        async with slow(anna, tmp_path) as pages:
+            for path in (*paths, f"thread/{message(anna, 1)}.mbox.gz"):
+                assert (await page(pages, f"cats/{path}")).status == 200
 
 
 def catalogues(folder: Path) -> set[str]:
