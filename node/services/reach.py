@@ -31,6 +31,10 @@ QUICK = Millis(20 * SECOND)
 """For a head or a tile."""
 SLOW = Millis(120 * SECOND)
 """For bodies: 16 MiB at about 1 Mbit/s."""
+_ELSE = ("too-large-answer", "redirected", "compressed")
+"""Somebody answered, and with something else than what was asked for."""
+_LATER = (408, 425, 429, 502, 503, 504)
+"""What says nothing of what was asked for: it is asked for again."""
 SINGLY = 2
 """Blocks that are asked for by themselves at the same time: as many as connections stay open."""
 NAMES = ByteCount(tile.WIDTH * grants.NAME)
@@ -121,7 +125,10 @@ class Reach:
         return data
 
     async def blocks(self, names: Sequence[Cid]) -> dict[Cid, bytes]:
-        """Blocks, each what it is named; what is missing is not served, or not as it should be."""
+        """Blocks, each what it is named; what is missing is not served, or not as it should be.
+
+        One that is answered with something else, however large, holds up no other.
+        """
         found = {} if self._singly else await self._together(names)
 
         async def one(name: Cid) -> None:
@@ -135,7 +142,12 @@ class Reach:
         """Many in one answer. A site made of files knows no such call: then each by itself."""
         body = answer.encode_wanted([Wanted(ticket=None, cids=tuple(names))])
         request = Request(method="POST", path=f"{self.place.root}/v1/blocks", body=body)
-        found = await self._send(request, limits.CAR_ANSWER, SLOW)
+        try:
+            found = await self._send(request, limits.CAR_ANSWER, SLOW)
+        except Unreachable as error:
+            if error.reason not in _ELSE:
+                raise
+            return {}
         if found.status != 200:
             self._singly = found.status in (403, 405, 411, 415, 501)
             return {}
@@ -150,12 +162,18 @@ class Reach:
 
         Raises:
             Absent: it is not served (Gone: not any more); Unverified: it is not what it is named.
+            Unreachable: nobody answered, or who did has too much to do.
         """
         path = f"{self.place.root}/ipfs/{cid.show(name)}"
-        found = await self._get(path, limits.BLOCK, deadline=SLOW)
+        try:
+            found = await self._get(path, limits.BLOCK, deadline=SLOW)
+        except Unreachable as error:
+            if error.reason in _ELSE:
+                raise Unverified("something else is served than this message") from error
+            raise
         if found.status == 410:
             raise Gone("this message was removed")
-        if found.status == 404:
+        if found.status != 200 and found.status not in _LATER:
             raise Absent("this message is not served")
         data = _body(self.place, found)
         cid.check(name, data)

@@ -374,15 +374,27 @@ async def test_bodies_that_are_not_believed(autojump_clock: trio.testing.MockClo
                 return replace(answer, body=bytes(1 << 21))
             return None
 
-        liar.tell(lie)
-        with pytest.raises(Unreachable):
-            await poll(ben, "cats")
-        liar.tell(lambda p, a: replace(a, body=b"wrong") if p.endswith(name) else lie("x", a)
-                  if p != "/v1/blocks" else lie(p, a))  # fmt: skip
-        polled = await poll(ben, "cats")
-        assert (polled.after, polled.verified, polled.missing) == (4, False, 1)
-        states = [item.state for item in items(ben, "cats")]
-        assert states == ["missing", "here", "large", "here"]
+        def other(answer: Response) -> Lie:
+            return lambda path, a: answer if path.endswith(name) else lie(path, a)
+
+        flood: Lie = lambda path, a: (  # noqa: E731  # one line among others
+            replace(a, body=bytes(17 << 20)) if path == "/v1/blocks" else lie(path, a)
+        )
+        wrong, denied = Response(status=200, body=b"wrong"), Response(status=403)
+        for each in (lie, flood, other(wrong), other(denied), other(Response(status=500))):
+            liar.tell(each)
+            await ben.on.follower.again(row_of(ben, "cats"))
+            polled = await poll(ben, "cats")
+            assert (polled.after, polled.verified, polled.missing) == (4, False, 1)
+            states = [item.state for item in items(ben, "cats")]
+            assert states == ["missing", "here", "large", "here"]
+        # A place that has too much to do says nothing of a message.
+        for status in (429, 503):
+            liar.tell(other(Response(status=status)))
+            await ben.on.follower.again(row_of(ben, "cats"))
+            with pytest.raises(Unreachable):
+                await poll(ben, "cats")
+            assert items(ben, "cats")[0].state == "wanted"
         liar.stop()
         await ben.on.follower.again(row_of(ben, "cats"))
         assert (await poll(ben, "cats")).verified
