@@ -80,7 +80,11 @@ AnyEntry = Entry | Removal | Sealed
 def _reason(value: Any) -> str:
     text = f.text(value)
     if not 1 <= len(text) <= REASON or any(unicodedata.category(c) in ("Cc", "Cf") for c in text):
-        raise Malformed(f"a reason has 1 to {REASON} characters on one line")
+        raise Malformed(
+            f"a reason has 1 to {REASON} characters on one line, and no control characters, "
+            "those of direction neither",
+            next="the reason in other words",
+        )
     return text
 
 

@@ -235,8 +235,8 @@ class ArchiveCalls:
     async def _remove(self, call: Call) -> Any:
         name, body = word(call), await call.json()
         ref, reason = str(body.get("ref", "")), str(body.get("reason", ""))
-        item = await self._publisher.remove(call.owner, name, ref, reason)
-        return {"name": name, "n": item.index, "message": cids.show(item.message),
+        said = await self._publisher.remove(call.owner, name, ref, reason)
+        return {"name": name, "n": said.index, "message": cids.show(said.message),
                 "reason": reason}  # fmt: skip
 
     async def _drop(self, call: Call) -> Any:

@@ -278,16 +278,17 @@ class Publisher:
         """What was added, and is durable, is served from now on."""
         self._desk.changed(name)
 
-    async def remove(self, owner: Owner, name: str, ref: str, reason: str) -> Item:
+    async def remove(self, owner: Owner, name: str, ref: str, reason: str) -> Removal:
         """Erases a message's bytes; the log says so, and why.
 
         Raises:
             Absent: there is no such message; Conflict: it is removed already.
             Malformed: no reason.
         """
-        now, nonce = self._core.now(), self._core.randomness.bytes(NONCE)
+        now = self._core.now()
+        nonces = [self._core.randomness.bytes(NONCE) for _ in range(2)]
 
-        def work(tx: Tables) -> Item:
+        def work(tx: Tables) -> Removal:
             row = library.own(tx, owner, name)
             item = library.item_of(tx, row, ref)
             if item.state == "removed":
@@ -295,14 +296,15 @@ class Publisher:
                     f"message {item.index} of {name} is removed already",
                     next=f"willcall archive list {name}",
                 )
-            said = Removal(index=item.index, message=item.message, reason=reason, at=now)
-            entry.decode(entry.encode(said))  # the reason comes from a person
-            append_to(tx, row, library.log_of(tx, row), [(said, nonce)])
-            return erase(tx, item)
+            log = library.log_of(tx, row)
+            again, said = _removing(log, item, reason, now)
+            append_to(tx, row, log, list(zip([*again, said], nonces, strict=False)))
+            erase(tx, item)
+            return said
 
-        item = await self._core.db.transact(work)
+        said = await self._core.db.transact(work)
         self._desk.changed(name)
-        return item
+        return said
 
 
 def plain(owner: Owner, content: bytes, date: Instant, *, broken: bool = False) -> Plain:
@@ -501,6 +503,22 @@ def _enter(tx: Tables, owner: Owner, row: Archive, found: Sequence[Plain]) -> Ta
             tally.which.append(item.index)
     tally.size = append_to(tx, row, log, made).size if made else log.size
     return tally
+
+
+def _removing(log: Log, item: Item, reason: str, now: Instant) -> tuple[tuple[Entry, ...], Removal]:
+    """What a log says of a removal; a message of an older log is entered before: it stands in none.
+
+    Raises:
+        Malformed: followers would not take this reason.
+    """
+    again: tuple[Entry, ...] = ()
+    index = item.index
+    if item.epoch != log.epoch:
+        again = (Entry(message=item.message, size=item.size, date=item.date),)
+        index = log.size
+    said = Removal(index=index, message=item.message, reason=reason, at=now)
+    entry.decode(entry.encode(said))  # the reason comes from a person
+    return again, said
 
 
 def _unknown(tx: Tables, row: Archive, found: Sequence[Plain]) -> list[Plain]:

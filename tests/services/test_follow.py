@@ -519,6 +519,38 @@ async def test_a_new_epoch_after_entries_that_are_none(
         assert await contents(ben, "cats") == [letter(0), letter(2)]
 
 
+async def test_a_message_of_an_older_epoch_is_removed(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """The new log enters it once more, so that what is removed stands in the same log."""
+    async with world() as w:
+        anna, ben, carl = await w.add("anna"), await w.add("ben"), await w.add("carl")
+        await published(anna, "cats", [letter(0), letter(1)])
+        await follow(ben, url(anna, "cats"))
+        await poll(ben, "cats")
+        await anna.on.publisher.new_epoch(anna.owner(), "cats")
+        await added(anna, "cats", [letter(2)])
+        gone = items(anna, "cats")[0].message
+        said = await anna.on.publisher.remove(anna.owner(), "cats", cids.show(gone), "asked for")
+        assert (said.index, said.message) == (1, gone)
+        with pytest.raises(Conflict):
+            await anna.on.publisher.remove(anna.owner(), "cats", "1", "asked for")
+        await follow(carl, url(anna, "cats"))
+        await poll(ben, "cats")
+        await poll(carl, "cats")
+        assert [item.state for item in items(anna, "cats")] == ["removed", "here", "here"]
+        assert [item.state for item in items(ben, "cats")] == ["removed", "here", "here"]
+        assert await contents(ben, "cats") == [letter(1), letter(2)]
+        assert await contents(carl, "cats") == [letter(2)]
+        found = await verified(anna, "cats")  # a strict reader of the new log alone
+        kinds = [each["kind"] for each in found.entries]
+        assert kinds == ["entry", "entry", "removal"]
+        assert list(found.contents.values()) == [letter(2)]
+        assert (await get(anna, f"/ipfs/{cids.show(gone)}")).status == 410
+        for who in (anna, ben, carl):
+            await who.on.follower.verify(row_of(who, "cats"))
+
+
 async def test_a_new_epoch_can_t_drop_the_past(autojump_clock: trio.testing.MockClock) -> None:
     async with world() as w:
         anna, ben = await w.add("anna"), await w.add("ben")

@@ -159,6 +159,31 @@ async def test_what_is_served_is_sealed_and_read_by_the_page_alone(
         assert read == [sent[0], *sent[2:]]
 
 
+async def test_a_message_of_an_older_epoch_is_removed(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Entered once more in the new log, and removed: nobody asks for it with the new key."""
+    async with world() as w:
+        anna, ben, carl = await couple(w, "ben", "carl")
+        await published(anna, [letter(0), letter(1)])
+        await invited(anna, ben, carl)
+        await follow(ben, url(anna, "family"))
+        await poll(ben, "family")
+        await anna.on.publisher.new_epoch(anna.owner(), "family")
+        await added(anna, "family", [letter(2)])
+        gone = cids.show(items(anna, "family")[0].message)
+        await anna.on.publisher.remove(anna.owner(), "family", gone, "asked for")
+        await follow(carl, url(anna, "family"))
+        for who, kept in ((ben, [letter(1), letter(2)]), (carl, [letter(2)])):
+            assert (await poll(who, "family")).missing == 0
+            assert await contents(who, "family") == kept
+            await who.on.follower.verify(row_of(who, "family"))
+        served = {path: each.body for path, each in (await everything(anna, ben)).items()}
+        secret = ben.owner().sealing[0][0]
+        read = sealed.read(lambda path: served[path], "/archives/family/", key_of(ben), secret)
+        assert read == [letter(2)]
+
+
 async def test_for_all_others_it_is_not_here(autojump_clock: trio.testing.MockClock) -> None:
     async with world() as w:
         anna, ben, eve = await couple(w, "ben", "eve")

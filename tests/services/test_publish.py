@@ -209,10 +209,12 @@ async def test_removal(autojump_clock: trio.testing.MockClock) -> None:
         await published(anna, "cats", [letter(1), LARGE, letter(3)])
         row = row_of(anna, "cats")
         gone = anna.on.core.db.read(lambda tx: library.item_of(tx, row, "1"))
-        with pytest.raises(Malformed):
-            await anna.on.publisher.remove(anna.owner(), "cats", "1", "")
+        for reason in ("", "a\u202eb", "a\nb", "a" * 201):  # what followers refuse
+            with pytest.raises(Malformed, match="on one line, and no control"):
+                await anna.on.publisher.remove(anna.owner(), "cats", "1", reason)
         assert log_of(anna, "cats").size == 3
-        item = await anna.on.publisher.remove(anna.owner(), "cats", "1", "asked for")
+        await anna.on.publisher.remove(anna.owner(), "cats", "1", "asked for")
+        item = anna.on.core.db.read(lambda tx: library.item_of(tx, row, "1"))
         assert item.state == "removed"
         found = await verified(anna, "cats")
         assert (found.size, len(found.contents)) == (4, 2)
