@@ -41,6 +41,7 @@ async def test_a_broken_promise_is_reported_explained_and_told(autojump_clock: o
         proved = report.verify(json.dumps(told).encode())
         assert (proved["author"], proved["message"]) == (names.did(eve.key), name)
         assert proved["keep_until"] > anna.now()
+        assert proved["lists_origin"] is True
         assert proved["said"]["promise"] == "broken"
         assert (proved["said"]["source"], proved["said"]["domain"]) == ("192.0.2.7", "eve.org")
 
