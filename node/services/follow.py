@@ -10,6 +10,7 @@ What a poll does is in `catchup`; when the next is due, in `node.machines.follow
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from itertools import islice
 
 import trio
@@ -38,7 +39,7 @@ from node.ports import Tables
 from node.services import library
 from node.services.bodies import check_root
 from node.services.catchup import Fork, Poll, Polled, check_owner, empty_log
-from node.services.core import Core
+from node.services.core import Core, together
 from node.services.desk import Desk
 from node.services.reach import Reach
 from node.services.readers import Shown
@@ -100,7 +101,8 @@ class Follower:
         Again: the same row, with the new addresses as well.
 
         Raises:
-            Malformed: no addresses; Unreachable: nobody answers; Unverified: what they say.
+            Malformed: no addresses; Unreachable: nobody answers; Unverified: what they say, or
+                two of them serve different archives.
             Usage: no name for one.
             Conflict: another archive is called so here.
         """
@@ -129,7 +131,7 @@ class Follower:
             poll_at=Instant(now + FIRST),
             private=about.access == abouts.PRIVATE,
         )
-        row = await self._core.db.transact(lambda tx: _entered(tx, made, about.name, block))
+        row = await self._core.db.transact(lambda tx: _entered(tx, made, block))
         self._told[row.id] = now
         self._core.polls.ring()
         return row
@@ -137,22 +139,45 @@ class Follower:
     async def _introduced(
         self, owner: Owner, places: list[place.Place], pinned: Key | None
     ) -> tuple[bytes, dict[str, bytes]]:
-        """What the owner says of the archive, verified, at the first address that tells."""
-        failed: WillcallError | None = None
-        for at in places:
+        """What the owner says of the archive, verified, at the first address that tells.
+
+        Raises:
+            Unverified, Malformed: what somebody answers does not hold, or is of another archive.
+            Unreachable: nobody answers.
+        """
+        told: dict[int, tuple[bytes, bytes | None]] = {}
+        silent: dict[int, Unreachable] = {}
+
+        async def ask(number: int) -> None:
             try:
-                reach, block = await self._described(owner, at)
-                about = abouts.decode(block).verify()
-                check_owner(about, pinned)
-                found = await reach.checkpoint("")
-                assert found is not None, "no tag was sent"
-                note.verify(found[0], about.verifier)
-            except (Malformed, Unverified, Unreachable) as error:
-                failed = failed or error
-                continue
-            return block, {} if reach.pin is None else {at.origin: reach.pin}
-        assert failed is not None, "there is an address at least"
-        raise _advised(failed, silent=_WHERE, wrong="is the link right? ask its owner")
+                told[number] = await self._told_at(owner, places[number], pinned)
+            except Unreachable as error:
+                silent[number] = error
+
+        try:
+            await together([partial(ask, number) for number in range(len(places))], AT_ONCE)
+        except (Malformed, Unverified) as error:
+            raise _advised(error, silent=_WHERE, wrong="is the link right? ask its owner") from None
+        if not told:
+            raise _advised(silent[min(silent)], silent=_WHERE, wrong=_WHERE)
+        first = min(told)
+        for number, (block, _) in told.items():
+            _check_same(places[first], told[first][0], places[number], block)
+        pins = {places[number].origin: pin for number, (_, pin) in told.items() if pin is not None}
+        return told[first][0], pins
+
+    async def _told_at(
+        self, owner: Owner, at: place.Place, pinned: Key | None
+    ) -> tuple[bytes, bytes | None]:
+        """What is said at one address, its head verified; the pin of who answers there."""
+        reach, block = await self._described(owner, at)
+        about = abouts.decode(block).verify()
+        check_owner(about, pinned)
+        check_owner(about, at.owner)
+        found = await reach.checkpoint("")
+        assert found is not None, "no tag was sent"
+        note.verify(found[0], about.verifier)
+        return block, reach.pin
 
     async def _described(self, owner: Owner, at: place.Place) -> tuple[Reach, bytes]:
         """What is said at one address: to nobody in particular, else to a reader."""
@@ -373,6 +398,18 @@ def _nothing_newer(row: Archive) -> Refused:
     )
 
 
+def _check_same(first: place.Place, ours: bytes, other: place.Place, theirs: bytes) -> None:
+    """Raises Unverified unless two addresses serve one archive: a mirror may be an epoch behind."""
+    one, two = abouts.decode(ours).claim, abouts.decode(theirs).claim
+    same = (one.owner, one.name, one.access) == (two.owner, two.name, two.access)
+    if not same or (one.epoch == two.epoch and one.verifier != two.verifier):
+        raise Unverified(
+            f"{other.url} serves another archive than {first.url}; nothing was changed",
+            reason="another-log",
+            next=f"each by itself: willcall archive follow {other.url}",
+        )
+
+
 def _turned(row: Archive) -> tuple[str, ...]:
     turn = row.turn % len(row.urls) if row.urls else 0
     return row.urls[turn:] + row.urls[:turn]
@@ -390,17 +427,17 @@ def _due(tx: Tables, now: Instant, busy: set[bytes]) -> tuple[list[Archive], flo
     return found, 3600.0
 
 
-def _entered(tx: Tables, made: Archive, published: str, block: bytes) -> Archive:
+def _entered(tx: Tables, made: Archive, block: bytes) -> Archive:
     """The new row; or that of the same archive, which has the new addresses as well.
 
     Args:
-        published: what its owner calls it; block: the owner's words.
+        block: what its owner says of it, verified.
     """
     row = tx.archives.called("named", made.owner + library.digest(made.name))
     if row is None:
         tx.logs.put(empty_log(made, block))
         row = made
-    elif not row.urls or row.publisher != made.publisher or _named(tx, row) != published:
+    elif not row.urls or row.publisher != made.publisher or not _same(tx, row, block):
         raise Conflict(
             f"another archive is called {made.name!r} here; nothing was changed", next="--as NAME"
         )
@@ -411,9 +448,15 @@ def _entered(tx: Tables, made: Archive, published: str, block: bytes) -> Archive
     return row
 
 
-def _named(tx: Tables, row: Archive) -> str:
-    log = tx.logs.get(row.id, row.epoch)
-    return "" if log is None else log.origin.split("/")[-2]
+def _same(tx: Tables, row: Archive, block: bytes) -> bool:
+    """Whether what its owner says of an archive is of the one in that row."""
+    said, log = abouts.decode(block).claim, tx.logs.get(row.id, row.epoch)
+    if log is None or log.origin.split("/")[-2] != said.name:
+        return False
+    return log.epoch != said.epoch or (log.origin, log.key) == (
+        said.verifier.name,
+        said.verifier.key,
+    )
 
 
 def _check_head(log: Log) -> None:

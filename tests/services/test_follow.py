@@ -140,8 +140,6 @@ async def test_several_addresses_and_names(autojump_clock: trio.testing.MockCloc
         await published(anna, "cats", [letter(1)])
         await published(anna, "dogs", [letter(2)])
         key = anna.owner().owner
-        from node.archive import place
-
         dead = "http://127.0.0.200:4625/archives/cats/"
         row = await follow(ben, dead, place.link(url(anna, "cats"), key))
         assert (row.publisher, len(row.urls)) == (key, 2)
@@ -161,6 +159,39 @@ async def test_several_addresses_and_names(autojump_clock: trio.testing.MockCloc
         async with ben.on.follower.ended(ben.owner(), "cats") as row:
             await ben.on.publisher.drop(ben.owner(), row.name)
         assert ben.on.core.db.read(lambda tx: list(tx.items.scan())) == []
+
+
+async def test_addresses_of_two_archives(autojump_clock: trio.testing.MockClock) -> None:
+    """Whoever answers must serve one and the same log; silence may come to it later."""
+    async with world() as w:
+        anna, ben, carl = await w.add("anna"), await w.add("ben"), await w.add("carl")
+        for who, name in ((anna, "cats"), (anna, "dogs"), (ben, "cats")):
+            await published(who, name, [letter(1)])
+        cats, dead = url(anna, "cats"), "http://127.0.0.200:4625/archives/cats/"
+        for other in (url(anna, "dogs"), url(ben, "cats")):
+            for both in ((cats, other), (other, cats), (dead, cats, other)):
+                with pytest.raises(Unverified, match="another archive") as found:
+                    await follow(carl, *both)
+                assert "willcall archive follow" in (found.value.next or "")
+        keys = anna.owner().owner, ben.owner().owner
+        with pytest.raises(Unverified):  # two links, and one of them is wrong
+            await follow(carl, *(place.link(cats, key) for key in keys))
+        await follow(carl, cats, dead)
+        for other in (url(anna, "dogs"), url(ben, "cats")):
+            with pytest.raises((Conflict, Unverified)):
+                await follow(carl, other, name="cats")
+        assert row_of(carl, "cats").urls == (cats, dead)
+        # The same words, and another key that signs: nobody's mirror.
+        log = log_of(anna, "cats")
+        about = replace(library.about_of(log), vkey=library.about_of(log_of(ben, "cats")).vkey)
+        forged = abouts.sign(about, anna.owner().signing)
+        Liar(ben).tell(
+            lambda path, a: replace(a, body=forged) if path.endswith("/cats/about") else None
+        )
+        with pytest.raises(Unverified, match="another archive"):
+            await follow(carl, cats, url(ben, "cats"), name="x")
+        with pytest.raises(Conflict):
+            await follow(carl, url(ben, "cats"))
 
 
 async def test_killed_in_the_middle(autojump_clock: trio.testing.MockClock) -> None:
