@@ -47,6 +47,8 @@ _FILE_BYTES = 200
 """Bytes of it in UTF-8: file systems take 255, and a number may be added."""
 _RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(?=\.|\s|$)")
 """Names that are devices on Windows, whatever ending they have."""
+_INSIDE = ("From", "Date", "Subject")
+"""What is said of a message inside."""
 _FIELDS_SHOWN = (b"From", b"Sender", b"Reply-To", b"To", b"Cc", b"Date", b"Subject")
 # What the parser raises on hostile bytes, in one version or another: IndexError, KeyError,
 # UnicodeError, RecursionError, its own. Not MemoryError: that is for who runs this.
@@ -93,19 +95,20 @@ class Files(NamedTuple):
     marks: list[str]
 
 
-def display(content: bytes, *, most: int = SHOWN) -> Display:
+def display(content: bytes, *, most: int = SHOWN, rest: str = "--raw gives all of it") -> Display:
     """The message for reading.
 
     Args:
         content: the message as it was submitted.
         most: bytes of it that are looked at.
+        rest: where all of it is, for whoever sees that there is more.
     """
     cut = len(content) > most
     content = content[:most]
     header = scan.header_section(content)
     reader = _Reader()
     if cut:
-        reader.mark(f"only the first {most // 1024} KiB are shown; --raw gives all of it")
+        reader.mark(f"only the first {most // 1024} KiB are shown; {rest}")
     headers = list(_headers(header, reader))
     reader.open(content, _LINES)
     if cut and reader.ends_with_file:
@@ -220,6 +223,7 @@ class _Reader:
         self.ends_with_file = False
         self._parts = 0
         self._html = _HTML
+        self._own: list[str] = []
 
     def mark(self, words: str) -> None:
         if words and words not in self.marks:
@@ -231,6 +235,7 @@ class _Reader:
             return self._plain(content, "it is too much to be taken apart")
         try:
             message = message_from_bytes(content, policy=_Policy())
+            self._own = _names(message)
             self._read(message, 0, silent=False)
         except _FAILURES:
             self._plain(content, "it can't be taken apart")
@@ -266,8 +271,9 @@ class _Reader:
             return
         chosen = min(children, key=_rank) if kind == "multipart/alternative" else None
         for child in children:
-            if kind.startswith("message/"):
-                self._say(_fields(child, ("From", "Date", "Subject")), silent)
+            # A letter to a list has the fields of the letter inside, which stand above it already.
+            if kind.startswith("message/") and _names(child) != self._own:
+                self._say(_fields(child, _INSIDE), silent)
             # The other forms of a text are not shown, but files may hang on any of them.
             self._read(child, depth, silent or (chosen is not None and child is not chosen))
 
@@ -339,6 +345,11 @@ def _rank(part: Message) -> int:
     if kind == "text/plain":
         return 0 if _data(part).strip() else 4
     return 1 if part.is_multipart() else 2 if kind == "text/html" else 3
+
+
+def _names(part: Message) -> list[str]:
+    """What is said of a message, in whatever order and folded however its fields are."""
+    return sorted(" ".join(line.split()) for line in _fields(part, _INSIDE).splitlines())
 
 
 def _fields(part: Message, names: tuple[str, ...] | None = None) -> str:

@@ -73,6 +73,15 @@ def proven(raw: bytes, files: list[Attachment]) -> tuple[list[Proven], list[str]
     return found, marks
 
 
+def author(plain: bytes, proof: bytes) -> Proven:
+    """Who signed these bytes.
+
+    Raises:
+        Malformed, TooLarge, Unverified: the proof does not hold for them.
+    """
+    return _checked(proof, plain, [Attachment(name="", type="message/rfc822", data=plain)])
+
+
 def _checked(data: bytes, raw: bytes, files: list[Attachment]) -> Proven:
     """Raises Malformed or Unverified unless the original is in the message and its author's."""
     if len(data) > LARGEST:

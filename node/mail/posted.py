@@ -8,7 +8,9 @@ The archive's message is signed by who keeps the archive; inside is the proof th
 is its author's. The same letter gives the same bytes, so it is posted once. Spec: 12 §12.6.
 """
 
-from base64 import encodebytes
+import binascii
+import re
+from base64 import decodebytes, encodebytes
 from hashlib import sha256
 
 from node import limits
@@ -18,6 +20,7 @@ COPIED = (
     b"Date", b"From", b"To", b"Cc", b"Subject", b"Message-ID", b"In-Reply-To", b"References",
 )  # fmt: skip
 """What lists, threads and searches look at."""
+_MARK = re.compile(rb'boundary="(=_[0-9a-f]{40})"\r\n\r\n')
 LONGEST = 8 * 1024
 """Bytes of a copied field; longer ones stand in the letter alone."""
 
@@ -51,6 +54,29 @@ def wrap(letter: bytes, proof: bytes) -> bytes:
             b"",
         ]
     )
+
+
+def is_wrapped(head: bytes) -> bool:
+    """Whether this is the beginning of what may be a letter to a list: worth reading all of it."""
+    return _MARK.search(head) is not None
+
+
+def unwrap(raw: bytes) -> tuple[bytes, bytes] | None:
+    """The letter and its proof, where `raw` is what `wrap` makes of them, to the last byte.
+
+    So whatever the header section says, the letter says. The proof is not looked at.
+    """
+    mark = _MARK.search(raw)
+    begun = raw.find(b"\r\n\r\n", mark.end()) + 4 if mark else 0
+    ended = raw.rfind(b"\r\n--%s\r\n" % mark[1]) if mark else -1
+    told = raw.find(b"\r\n\r\n", ended + 2) + 4
+    if ended < begun or begun < 4 or told < 4 or len(raw) - told > 2 * original.LARGEST:
+        return None
+    try:
+        made = raw[begun:ended], decodebytes(raw[told : raw.rfind(b"\r\n--")])
+    except binascii.Error:
+        return None
+    return made if wrap(*made) == raw else None
 
 
 def _copied(letter: bytes) -> list[bytes]:

@@ -49,7 +49,7 @@ def page(content: bytes, _: int) -> dict[str, Any]:
     """As `ports.Shown`."""
     from node.mail.display import display, html
 
-    shown = display(content)
+    shown = display(content, rest="the message itself has all of it")
     return {
         "headers": shown.headers,
         "text": shown.text,

@@ -8,6 +8,7 @@ import trio
 from node.archive import feed
 from node.archive.feed import Feed
 from node.encoding import names
+from node.mail.display import SHOWN
 from node.mail.mask import masked
 from node.ports import Response
 from node.web import looks
@@ -93,7 +94,11 @@ class Feeds:
     async def _entry(self, view: View, url: str, row: Row) -> feed.Item:
         item = self._frame.item(view.row, row.message)
         shown = None if item is None else await self._reading.page(item)
-        return replace(_bare(url, row), text="" if shown is None else masked(shown.text))
+        if item is None or shown is None:
+            return _bare(url, row)
+        found = await self._reading.signature(item, SHOWN)
+        author = looks.credited(row.sender, found.did if found else "")
+        return replace(_bare(url, row), text=masked(shown.text), author=author)
 
 
 def _bare(url: str, row: Row) -> feed.Item:
@@ -103,7 +108,7 @@ def _bare(url: str, row: Row) -> feed.Item:
         id=f"ipfs://{it['cid']}",
         url=f"{url}message/{it['cid']}.html",
         title=it["subject"],
-        author=it["sender"],
+        author=looks.credited(row.sender, ""),
         date=row.date,
         text="",
     )

@@ -14,13 +14,14 @@ from node.encoding import cid as cids
 from node.errors import Absent
 from node.machines.rows import Item
 from node.mail import mbox
-from node.mail.mask import masked
+from node.mail.display import SHOWN
+from node.mail.mask import masked, masked_name
 from node.ports import Response, Shown
 from node.units import KIB
 from node.web import looks, sanitise
 from node.web.catalogue import Row
 from node.web.frame import WEEK, Frame, Made, View, found
-from node.web.reading import Reading
+from node.web.reading import Reading, Signature
 
 THREAD = 500
 """Messages of a conversation that are listed."""
@@ -58,6 +59,7 @@ class Letters:
 
         async def make(view: View) -> Made:
             shown = None if row.removed else await self._reading.page(item)
+            signature = await self._signature(view, item) if shown else None
             it = looks.shown(row)
             page = self._frame.html(
                 view,
@@ -66,11 +68,16 @@ class Letters:
                 it=it,
                 rows=looks.tree(thread),
                 root=cids.show(root),
-                **_inside(row, item, shown),
+                **_inside(row, item, shown, signature),
             )
             return Made(page, shown is not None or item.state != "here")
 
         return await self._frame.kept(view, make, known=(row, item.state, thread))
+
+    async def _signature(self, view: View, item: Item) -> Signature | None:
+        if SHOWN < item.size <= WHOLE:
+            view.request.reserve(item.size)
+        return await self._reading.signature(item, WHOLE)
 
     async def _eml(self, view: View, item: Item) -> Response | None:
         async def make(view: View) -> Made:
@@ -104,7 +111,11 @@ class Letters:
         async def make(view: View) -> Made | None:
             view.request.reserve(item.size)
             file = await self._reading.file(item, number - 1, WHOLE)
-            return None if file is None else Made(file.data, headers=(saved_as(file.name),))
+            return (
+                None
+                if file is None
+                else Made(file.data, headers=(saved_as(masked_name(file.name)),))
+            )
 
         known = (item.message, item.state, number)
         return await self._frame.kept(
@@ -171,22 +182,27 @@ def _pieces(data: bytes) -> Iterator[bytes]:
     return (data[at : at + PIECE] for at in range(0, len(data), PIECE))
 
 
-def _inside(row: Row, item: Item, shown: Shown | None) -> dict[str, Any]:
+def _inside(
+    row: Row, item: Item, shown: Shown | None, signature: Signature | None
+) -> dict[str, Any]:
     """What a page says of a message's inside."""
     if shown is None:
         why = "" if row.removed else "Its bytes are not here, or can't be taken apart."
         return {"why": why, "headers": [], "marks": [], "text": "", "files": [], "html": False,
-                "size": ""}  # fmt: skip
+                "size": "", "signer": "", "claimed": True}  # fmt: skip
     cid = cids.show(row.message)
+    signer, why = signature or ("", "")
     files = []
     for number, each in enumerate(shown.files, 1):
         url = _attached(cid, number) if item.size <= WHOLE else ""
         size = "" if each.size is None else f"{each.size:,} bytes"
-        files.append((url, each.name, each.type, size))
+        files.append((url, masked_name(each.name), masked(each.type), size))
     return {
         "why": "",
         "headers": [(name, masked(value)) for name, value in shown.headers.items() if value],
-        "marks": shown.marks,
+        "marks": [masked(mark) for mark in shown.marks] + ([why] if why else []),
+        "signer": signer,
+        "claimed": not looks.is_from(shown.headers.get("From", ""), signer),
         "text": masked(shown.text),
         "files": files,
         "html": shown.html,

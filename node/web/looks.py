@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from node.archive import feed
 from node.encoding import cid as cids
+from node.mail import people
 from node.mail.mask import masked
 from node.units import Instant
 from node.web.catalogue import UNDATED, Row
@@ -87,6 +88,20 @@ def author(sender: str) -> str:
     """A name without its address; an address alone is masked."""
     name = sender.partition("<")[0].strip(' "')
     return masked(name or sender.strip("<> "))[:200]
+
+
+def is_from(sender: str, signer: str) -> bool:
+    """Whether a From field names whoever signed, and nobody beside."""
+    name, _, address = sender.rpartition("<")
+    found = [each.rpartition("@")[0] for each in people.read(address)]
+    return bool(signer) and found == [signer] and masked(name) == name
+
+
+def credited(sender: str, signer: str) -> str:
+    """An author as a feed names one, where nothing beside it can say what is a claim."""
+    name = author(sender)
+    claim = name if not name or is_from(sender, signer) else f"{name} (claimed)"
+    return f"{claim}, signed by …{signer[-8:]}".lstrip(", ") if signer else claim
 
 
 def tree(rows: Sequence[Row]) -> list[dict[str, Any]]:

@@ -79,7 +79,8 @@ class Pages:
         catalogues = Catalogues(self._core, self._folder, self._threads, words)
         catalogues.clean()
         library = Library(self._core)
-        readings = Reading(library, pages), Reading(library, feeds)
+        threads = self._core.threads
+        readings = Reading(library, pages, threads), Reading(library, feeds, threads)
         return Site(self._core, catalogues, *readings), catalogues
 
     async def aclose(self) -> None:

@@ -6,14 +6,16 @@ for all of it (`web.feeds`).
 """
 
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import trio
 
-from node.errors import Absent
+from node import limits
+from node.errors import Absent, Damaged, WillcallError
 from node.machines.rows import Item
+from node.mail import original, posted
 from node.mail.display import SHOWN
-from node.ports import File, Reader, Shown
+from node.ports import File, Reader, Shown, Threads
 from node.services.core import beginning
 from node.services.library import Library
 
@@ -23,21 +25,52 @@ PATIENCE = 15.0
 """Seconds that a page waits for one message: its own five, and those of two before it."""
 
 
+_HEAD = 2 * limits.SCANNED
+"""Bytes in which the header section of a letter to a list ends: eight copied fields."""
+
+
+class Signature(NamedTuple):
+    """What is known of a letter's author: who signed it, or why nobody can say."""
+
+    did: str
+    why: str = ""
+
+
 class Reading:
     """Opens messages.
 
     Args:
         library: where they are.
         reader: what takes them apart; nobody else's.
+        threads: where signatures are checked.
     """
 
-    def __init__(self, library: Library, reader: Reader) -> None:
+    def __init__(self, library: Library, reader: Reader, threads: Threads) -> None:
         self._library, self._reader, self._lock = library, reader, trio.Lock()
+        self._threads = threads
 
     async def page(self, item: Item) -> Shown | None:
         """How a message looks; None where its bytes are not here, or it can't be taken apart."""
-        content = await beginning(self._library.content(item), SHOWN)
+        # One byte more than is shown: so it is seen that there is more.
+        content = await beginning(self._library.content(item), SHOWN + 1)
         return await self._asked(lambda: self._reader.page(content)) if content else None
+
+    async def signature(self, item: Item, most: int) -> Signature | None:
+        """Who signed a letter to a list; None for all other mail, whose authors nobody vouches for.
+
+        Args:
+            item: the message.
+            most: bytes that are read; of a larger one it is not known.
+        """
+        if not posted.is_wrapped(await beginning(self._library.content(item), _HEAD)):
+            return None
+        if item.size > most:
+            return Signature("", "the author's signature is not checked here: it is too large")
+        try:
+            raw = await self.whole(item, most)
+        except (Absent, Damaged):
+            return None
+        return await self._threads.run(lambda: _signed(raw))
 
     async def html(self, item: Item) -> str | None:
         """Its markup, hostile as it came."""
@@ -71,3 +104,11 @@ class Reading:
     async def close(self) -> None:
         """Ends the child."""
         await self._reader.close()
+
+
+def _signed(raw: bytes) -> Signature | None:
+    found = posted.unwrap(raw)
+    try:
+        return None if found is None else Signature(original.author(*found).did)
+    except WillcallError as error:
+        return Signature("", f"the author's signature does not hold: {error.text}")

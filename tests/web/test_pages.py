@@ -39,11 +39,11 @@ Content-Type: text/html
 <style>body{background:url(http://track.example/2)}</style> mail me@example.org</p>
 --b
 Content-Type: text/html; name="../../evil<b>.html"
-Content-Disposition: attachment; filename="../../evil<b>.html"
+Content-Disposition: attachment; filename="../../evil<b>%s.html"
 
 <script>alert(document.domain)</script>
 --b--
-"""
+""".replace(b"%s", b"x" * 80)
 
 
 def letter(number: int, answers: int | None = None, month: str = "Jan") -> bytes:
@@ -245,7 +245,7 @@ def test_a_feed_reader_reads_the_feeds(base: str) -> None:
     assert (status, body) == (304, b"")
     items = list(json.loads(get(f"{base}feed.json")[1])["items"])
     assert [str(each["title"]) for each in items[:2]] == ["letter 123", "letter 122"]
-    assert items[0]["authors"] == [{"name": "Person 123"}]
+    assert items[0]["authors"] == [{"name": "Person 123 (claimed)"}]
 
 
 def test_all_mail_is_in_the_archived_documents(base: str) -> None:
