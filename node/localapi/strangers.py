@@ -275,20 +275,17 @@ def _kept(
 
 
 def _said(found: Held | Mail | Promise, promise: Promise | None) -> dict[str, str | None]:
-    if isinstance(found, Held):
-        return {
-            "source": found.source,
-            "domain": found.domain,
-            "proven": found.by,
-            "received": views.time(found.received),
-        }
-    return {
-        "source": None if promise is None else promise.source,
-        "domain": None if promise is None else promise.domain,
-        "proven": None if promise is None else promise.by,
-        "received": views.time(found.heard or found.received) if isinstance(found, Mail) else None,
-        "promise": None if promise is None else promise.state,
+    held = found if isinstance(found, Held) else promise
+    came = None if held is None else held.came
+    if isinstance(found, Held | Mail):
+        came = came or (found.received if isinstance(found, Held) else found.heard)
+    made = {
+        "source": None if held is None else held.source,
+        "domain": None if held is None else held.domain,
+        "proven": None if held is None else held.by,
+        "received": views.time(came),
     }
+    return made if held is found else made | {"promise": None if promise is None else promise.state}
 
 
 def _of_known(tx: Tables, owner: Key, row: Mail | Promise) -> Any:

@@ -388,7 +388,7 @@ class Held(Row, frozen=True, kw_only=True, omit_defaults=True):
     Attributes:
         proof: the evidence of a notification; introduction: the block of one.
         issued, introduced: what these say themselves; the newest counts.
-        source: the address it came from; network: what that counts for.
+        source: the address it came from, and came: when; network: what that counts for.
         known: its capability verified though the contact is missing: a contact before.
         domain: the registrable domain of the origin; by: how that was proven (`address`,
             `reverse`); None: it was not.
@@ -427,6 +427,7 @@ class Held(Row, frozen=True, kw_only=True, omit_defaults=True):
     shown: Instant = Instant(0)
     looked: bool = False
     home: str | None = None
+    came: Instant = Instant(0)
 
 
 class Standing(Row, frozen=True, kw_only=True, omit_defaults=True):
@@ -469,7 +470,7 @@ class Promise(Row, frozen=True, kw_only=True, omit_defaults=True):
 
     Attributes:
         proof: the evidence as it came; record: the author's record at that time, if known.
-        source, domain: where it came from, and the domain that was proven for it.
+        source, domain: where it came from, and the domain that was proven for it; came: when.
         state: open, kept (the mail was there), broken (it was gone before `keep_until`).
         at: when that was decided; until: kept so long.
     """
@@ -486,6 +487,7 @@ class Promise(Row, frozen=True, kw_only=True, omit_defaults=True):
     by: str | None = None
     state: str = "open"
     at: Instant = Instant(0)
+    came: Instant = Instant(0)
 
 
 class Barred(Row, frozen=True, kw_only=True, omit_defaults=True):

@@ -444,6 +444,7 @@ def _take(tx: Tables, slot: Held, now: Instant) -> None:
             message=item.message,
             proof=slot.proof,
             source=slot.source,
+            came=slot.came or slot.received,
             keep_until=item.keep_until,
             until=Instant(now + limits.KEEP_LONGEST),
             domain=slot.domain,

@@ -345,6 +345,7 @@ def _proven(slot: Held, proof: Proof, visit: Visit, now: Instant, own: str) -> H
     found = proof.iprev
     made: Held = slot.but(
         source=visit.source,
+        came=now,
         network=address.network(visit.source),
         domain=proof.domain,
         by=proof.by,

@@ -281,6 +281,7 @@ def held(row: Held, facts: Facts, decision: Decision, now: Instant) -> Document:
 def of_facts(facts: Facts, now: Instant) -> Document:
     """Facts as a document; unknown ones are null."""
     return {
+        "origin": facts.origin,
         "source": facts.source,
         "network": facts.network,
         "domain": facts.domain,

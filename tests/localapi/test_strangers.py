@@ -4,17 +4,19 @@ import json
 from typing import Any
 
 import pytest
+import trio
 
 from node import limits
 from node.encoding import cid, names
 from node.localapi.app import LocalApi
 from node.objects import notification, report
 from node.ports import Response
+from node.services import views
 from node.services.mailbox import Mailbox
 from tests.fakes.world import Machine, until, world
 from tests.localapi.client import call
 from tests.services.puppet import Puppet
-from tests.services.test_callback import Stranger, slot, wrote
+from tests.services.test_callback import Stranger, slot, slots, wrote
 from tests.services.test_delivery import key_of
 
 
@@ -55,6 +57,29 @@ async def test_a_broken_promise_is_reported_explained_and_told(autojump_clock: o
         assert [step["step"] for step in steps][-2:] == ["pickup-failed", "failed"]
         assert "does not keep it any more" in steps[-1]["detail"]
         assert "signed" in steps[-1]["detail"]
+
+
+async def test_a_report_says_when_it_came_from_there(autojump_clock: object) -> None:
+    """An address is accused of what came from it, at that time and no other."""
+    async with world() as w:
+        anna = await w.add("anna")
+        eve = await wrote(w, anna, "node.eve.org", "192.0.2.8", resolves=False)
+        message = (await slot(anna)).message
+        assert message is not None
+        await trio.sleep(3600)
+        eve.source, second = "192.0.2.7", views.time(anna.now())
+        w.net.dns.hosts["node.eve.org"] = ("192.0.2.7",)
+        await eve.notify(anna, eve.item(anna, message))
+        await until(lambda: slots(anna)[0].source == "192.0.2.7", 60)
+        assert second is not None
+        for allowed in (False, True):
+            said = (await asked(anna, "report", cid.show(message)))["said"]
+            assert said["source"] == "192.0.2.7"
+            assert second[:16] == said["received"][:16], allowed
+            if not allowed:
+                await trio.sleep(3 * 3600)
+                await Mailbox(anna.on.core).allow_message(anna.owner(), cid.show(message))
+                await until(lambda: len(anna.inbox()) == 1, 600)
 
 
 @pytest.mark.parametrize("what", ["report", "explain"])
