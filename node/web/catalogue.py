@@ -21,6 +21,8 @@ from node.units import Instant
 
 T = TypeVar("T")
 
+ALL = -1
+"""To SQLite: no limit."""
 UNDATED = "undated"
 """The month of a message that does not say when it was written."""
 _FORM = 1
@@ -192,8 +194,28 @@ class Catalogue:
         )
         return await self._rows(query, month, count, skip)
 
+    async def sizes(self, month: str) -> list[int]:
+        """The bytes of each message of a month, in the order of `month`; 0 where it is removed."""
+        return await self._sizes("month = ?", month)
+
+    async def sizes_of_thread(self, message: Cid) -> list[int]:
+        """The same of the conversation that a message is in."""
+        which = "root = (SELECT root FROM messages WHERE message = ?)"
+        return await self._sizes(which, bytes(message))
+
+    async def _sizes(self, which: str, value: object) -> list[int]:
+        query = f"""SELECT CASE removed WHEN '' THEN size ELSE 0 END FROM messages
+            WHERE {which} ORDER BY date, id"""
+        found = await self._run(lambda base: base.execute(query, (value,)).fetchall())
+        return [size for (size,) in found]
+
     async def thread(self, message: Cid, count: int) -> list[Row]:
-        """The conversation that a message is in, oldest first; none: it is not known."""
+        """The conversation that a message is in, oldest first; none: it is not known.
+
+        Args:
+            message: which.
+            count: how many of it are wanted; `ALL`: all.
+        """
         query = f"""SELECT {_COLUMNS} FROM messages WHERE root =
             (SELECT root FROM messages WHERE message = ?) ORDER BY date, id LIMIT ?"""
         return await self._rows(query, bytes(message), count)

@@ -24,6 +24,7 @@ from node.web import looks
 from node.web.catalogue import Row
 from node.web.feeds import FEED
 from node.web.frame import MONTH, Frame, Made, View
+from node.web.letters import mboxes
 
 STEP = 256
 """Rows of a catalogue that are read at once."""
@@ -93,8 +94,9 @@ class Leaves:
         async for row in _all(lambda after: catalogue.span(after + 1, STEP)):
             yield f"message/{cids.show(row.message)}.html"
         async for row in _all(lambda after: catalogue.conversations(after, STEP)):
-            for kind in ("mbox.gz", "html"):
-                yield f"thread/{cids.show(row.message)}.{kind}"
+            name, sizes = cids.show(row.message), await catalogue.sizes_of_thread(row.message)
+            for path in (*mboxes(name, sizes), f"{name}.html"):
+                yield f"thread/{path}"
         after = ""
         while names := await catalogue.identities(after, STEP):
             for name in names:
@@ -107,7 +109,7 @@ class Leaves:
     async def _lists(self, view: View) -> Sequence[str]:
         made = []
         for month, messages, _ in await view.catalogue.months():
-            made.append(f"{month}.mbox.gz")
+            made += mboxes(month, await view.catalogue.sizes(month))
             made += [f"{month}.p{part}.html" for part in range(2, -(-messages // MONTH) + 1)]
             made.append(f"{month}.html")
         full = await view.catalogue.count() // FEED

@@ -136,17 +136,26 @@ class Letters:
             made += [f"message/{_attached(name, n)}" for n in range(1, len(shown.files) + 1)]
         return made
 
-    async def mbox(self, view: View, rows: Sequence[Row], name: str) -> Response | None:
-        """These messages as one compressed mboxrd file, the bytes of each as they came.
+    async def mbox(self, view: View, rows: Sequence[Row], name: str, part: int) -> Response | None:
+        """Some of these messages as a compressed mboxrd file, the bytes of each as they came.
+
+        Args:
+            view: the archive.
+            rows: all messages of a month or conversation.
+            name: what that is called in the name of the file.
+            part: which of their files, from 1.
 
         Raises:
-            Absent: they are too much for one answer.
+            Absent: each message is too much for one answer.
         """
-        if not rows:
+        files = volumes([weight(row) for row in rows], WHOLE)
+        if rows and not files:
+            raise Absent("this is too much for one file", next="take the blocks from /ipfs/")
+        if not rows or part > len(files):
             return None
-        size = sum(row.size for row in rows)
-        if size > WHOLE:
-            raise Absent("this is too much for one file", next="take the messages one by one")
+        rows = [rows[at] for at in files[part - 1]]
+        size = sum(map(weight, rows))
+        name = name if part == 1 else f"{name}.{part}"
 
         async def make(view: View) -> Made:
             # The bytes come one message at a time; what is made of them may be as large.
@@ -168,6 +177,41 @@ class Letters:
                     # All of it at once would stop the node for a second, for whoever asks.
                     await trio.lowlevel.checkpoint()
         return bytes(made + packer.flush())
+
+
+def weight(row: Row) -> int:
+    """The bytes of a message that there still are."""
+    return 0 if row.removed else row.size
+
+
+def volumes(sizes: Sequence[int], most: int) -> list[list[int]]:
+    """Messages put into files, in their order: whole ones, of at most `most` bytes together.
+
+    Returns:
+        The places of those in each file. Larger ones are in none; without those there is one file.
+    """
+    files, room = list[list[int]](), 0
+    for at, size in enumerate(sizes):
+        if size > most:
+            continue
+        if not files or size > room:
+            files.append([])
+            room = most
+        files[-1].append(at)
+        room -= size
+    return files or ([] if sizes else [[]])
+
+
+def mboxes(name: str, sizes: Sequence[int]) -> list[str]:
+    """The files of mail of a month or conversation, as pages name them."""
+    more = range(2, len(volumes(sizes, WHOLE)) + 1)
+    first = [] if sizes and min(sizes) > WHOLE else [f"{name}.mbox.gz"]
+    return [*first, *(f"{name}.{part}.mbox.gz" for part in more)]
+
+
+def oversized(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Those that no file of mail holds, as lists show them."""
+    return [looks.shown(row) for row in rows if weight(row) > WHOLE]
 
 
 def _attached(name: str, number: int) -> str:

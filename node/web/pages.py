@@ -4,6 +4,7 @@
     /archives/NAME/                newest conversations, months   feed.atom  feed.json  search?q=
     …/YYYY-MM.html                 a month (.pN.html: its next pages; .mbox.gz: its mail)
     …/thread/CID.html              a conversation (.mbox.gz)
+    …/YYYY-MM.N.mbox.gz            more of it, where it is much; of a conversation as well
     …/message/CID.html             a message (.eml .body.html; CID/N.bin: what is attached)
     …/id/MESSAGE-ID                to the message, or the few that are called so
     …/feed/N.atom                  the N-th fifty of the archive (RFC 5005)
@@ -30,11 +31,11 @@ from node.services import library
 from node.services.core import Core
 from node.services.desk import File, answered, tag
 from node.web import looks
-from node.web.catalogue import Row, words_of
+from node.web.catalogue import ALL, Row, words_of
 from node.web.feeds import Feeds
 from node.web.frame import MINUTE, MONTH, Frame, Made, View, all_served, found, served
 from node.web.leaves import Leaves
-from node.web.letters import THREAD, WHOLE, Letters
+from node.web.letters import THREAD, Letters, mboxes, oversized
 from node.web.looks import HTML
 from node.web.reading import Reading
 from node.web.shelf import Catalogues
@@ -50,8 +51,9 @@ _PATHS = re.compile(
     r"|(?P<feed>feed\.(?:atom|json))|feed/(?P<page>[1-9][0-9]{0,8})\.atom"
     r"|(?P<search>search)"
     r"|(?P<month>[0-9]{4}-[0-9]{2}|undated)(?:\.p(?P<part>[2-9]|[1-9][0-9]{1,4}))?\.html"
-    r"|(?P<mbox>[0-9]{4}-[0-9]{2}|undated)\.mbox\.gz"
-    r"|thread/(?P<thread>b[a-z2-7]+)\.(?P<form>html|mbox\.gz)"
+    r"|(?P<mbox>[0-9]{4}-[0-9]{2}|undated)(?:\.(?P<volume>[2-9]|[1-9][0-9]{1,4}))?\.mbox\.gz"
+    r"|thread/(?P<thread>b[a-z2-7]+)\.html"
+    r"|thread/(?P<mail>b[a-z2-7]+)(?:\.(?P<piece>[2-9]|[1-9][0-9]{1,4}))?\.mbox\.gz"
     r"|message/(?P<message>b[a-z2-7]+)\.(?P<kind>html|eml|body\.html)"
     r"|message/(?P<with>b[a-z2-7]+)/(?P<file>[1-9][0-9]{0,2})\.bin"
     r"|id/(?P<identity>[^/]+)"
@@ -176,11 +178,12 @@ class Site:
                 part = int(given.get("part", 1))
                 return await self._month(view, month, part)
             case {"mbox": month}:
-                totals = {each.month: each.messages for each in await view.catalogue.months()}
-                rows = await view.catalogue.month(month, 0, totals.get(month, 0))
-                return await self._letters.mbox(view, rows, month)
-            case {"thread": name, "form": form}:
-                return await self._thread(view, name, form)
+                rows = await view.catalogue.month(month, 0, ALL)
+                return await self._letters.mbox(view, rows, month, int(given.get("volume", 1)))
+            case {"mail": name}:
+                return await self._mail(view, name, int(given.get("piece", 1)))
+            case {"thread": name}:
+                return await self._thread(view, name)
             case {"message": name, "kind": kind}:
                 return await self._letters.message(view, name, kind)
             case {"with": name, "file": number}:
@@ -224,6 +227,7 @@ class Site:
             raise Absent(f"there is no mail of {month} on this page", reason="no-such-page")
         total, pages = months[month], ceil(months[month].messages / MONTH)
         beside = _beside(list(months), month, part, pages)
+        files = mboxes(month, await view.catalogue.sizes(month))
 
         async def make(view: View) -> Made:
             page = self._frame.html(
@@ -234,22 +238,30 @@ class Site:
                 page=part,
                 pages=pages,
                 total=total.messages,
-                whole=total.size <= WHOLE,
+                files=files,
+                over=oversized(rows),
                 rows=looks.tree(rows),
                 beside=beside,
             )
             return Made(page)
 
-        return await self._frame.kept(view, make, known=(total, rows, beside))
+        return await self._frame.kept(view, make, known=(total, files, rows, beside))
 
-    async def _thread(self, view: View, name: str, form: str) -> Response | None:
+    async def _mail(self, view: View, name: str, part: int) -> Response | None:
+        row = await found(view, name)
+        if row is None:
+            return None
+        rows = await view.catalogue.thread(row.message, ALL)
+        root = cids.show((await view.catalogue.roots([row.root]))[row.root])
+        return await self._letters.mbox(view, rows, root[-8:], part)
+
+    async def _thread(self, view: View, name: str) -> Response | None:
         row = await found(view, name)
         if row is None:
             return None
         rows = await view.catalogue.thread(row.message, THREAD + 1)
         root = cids.show((await view.catalogue.roots([row.root]))[row.root])
-        if form == "mbox.gz":
-            return await self._letters.mbox(view, rows, root[-8:])
+        files = mboxes(root, await view.catalogue.sizes_of_thread(row.message))
 
         async def make(view: View) -> Made:
             page = self._frame.html(
@@ -259,11 +271,12 @@ class Site:
                 rows=looks.tree(rows[:THREAD]),
                 cut=len(rows) > THREAD,
                 root=root,
-                whole=sum(row.size for row in rows) <= WHOLE,
+                files=files,
+                over=oversized(rows),
             )
             return Made(page)
 
-        return await self._frame.kept(view, make, known=rows)
+        return await self._frame.kept(view, make, known=(rows, files))
 
     async def _search(self, view: View) -> Response:
         q = parse_qs(view.query).get("q", [""])[0][:QUESTION]
