@@ -64,10 +64,12 @@ class Message(NamedTuple):
     Attributes:
         separator: the line before it, `From …`, without its end.
         content: the message.
+        whole: False where it is larger than what was to be taken: then there is no content.
     """
 
     separator: bytes
     content: bytes
+    whole: bool = True
 
 
 # --- reading ----------------------------------------------------------------------------
@@ -130,19 +132,28 @@ class Splitter:
     Args:
         largest: bytes that one message, as it stands in the file, may take in memory.
         dialect: one of `DIALECTS`.
+        passing: a message that is larger is passed over, and given without its content.
 
     Attributes:
         fitting, misfitting: Content-Lengths that led to a separator, and that did not
             (looked at in mboxcl2 only).
     """
 
-    def __init__(self, *, largest: int = limits.MESSAGE_LARGEST, dialect: str = "mboxrd") -> None:
+    def __init__(
+        self,
+        *,
+        largest: int = limits.MESSAGE_LARGEST,
+        dialect: str = "mboxrd",
+        passing: bool = False,
+    ) -> None:
         # The line feed in front makes the first line like every other.
         self._buffer = bytearray(b"\n")
         self._searched = 0
         self._largest, self._quoted = largest, _QUOTED[dialect]
         self._by_length = dialect == "mboxcl2"
         self._stated: int | None = None
+        self._passing = passing
+        self._passed: bytes | None = None
         self.fitting = self.misfitting = 0
 
     def feed(self, chunk: bytes) -> Iterator[Message]:
@@ -151,7 +162,19 @@ class Splitter:
         if self._buffer.startswith(b"\n" + _MARK):  # from the first message on it never does
             del self._buffer[1 : 1 + len(_MARK)]
         yield from self._drain(last=False)
-        _check_size(self._buffer, self._largest)
+        if not self._passing or not self._buffer.startswith(_SEPARATOR):
+            _check_size(self._buffer, self._largest)
+        elif self._searched > self._largest:
+            self._pass()
+
+    def _pass(self) -> None:
+        """Lets go what was looked through of a message that is too large; its separator stays."""
+        buffer = self._buffer
+        if self._passed is None:
+            self._passed = bytes(buffer[1 : max(1, buffer.find(b"\n", 1, _LINE))]).rstrip(b"\r")
+        # Behind `\nFrom ` as ever, so that what is found next divides as everywhere.
+        del buffer[len(_SEPARATOR) : self._searched]
+        self._searched, self._stated = len(_SEPARATOR), -1
 
     def end(self) -> Iterator[Message]:
         """What is left."""
@@ -208,6 +231,9 @@ class Splitter:
     def _before(self, end: int, stated: int | None) -> Message | None:
         """The message whose separator the buffer begins with, None for the file's beginning."""
         buffer = self._buffer
+        if self._passed is not None:
+            separator, self._passed = self._passed, None
+            return Message(separator, b"", whole=False)
         if not buffer.startswith(_SEPARATOR):
             _check_empty(buffer[:end])
             return None

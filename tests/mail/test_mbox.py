@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.errors import Malformed, TooLarge
-from node.mail.mbox import DIALECTS, Splitter, join, moment, sniff, split, write
+from node.mail.mbox import DIALECTS, Message, Splitter, join, moment, sniff, split, write
 from node.units import LAST, Instant
 
 DATE = b"Thu Jan  2 12:00:29 2020"
@@ -81,6 +81,41 @@ def test_another_format_ends_early() -> None:
 def test_too_large() -> None:
     with pytest.raises(TooLarge):
         list(split([b"From a\n", b"x" * 50, b"x" * 50], largest=90))
+
+
+@given(st.lists(st.sampled_from([0, 3, 40, 200, 900, 5000])), st.integers(1, 400))
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_what_is_too_large_is_passed_over(dialect: str, sizes: list[int], piece: int) -> None:
+    """What comes before it and behind it is as if it were not there, and its place is known."""
+    contents = [b"Subject: %d\n\n" % size + b"x\n" * size for size in sizes]
+    file = b"".join(join((Instant(0), content) for content in contents))
+    splitter = Splitter(largest=2000, dialect=dialect, passing=True)
+    found = list[Message]()
+    for chunk in chunked(file, piece):
+        found += splitter.feed(chunk)
+        assert len(splitter._buffer) <= 2000 + 1080 + piece
+    found += splitter.end()
+    assert len(found) == len(sizes)
+    for message, content in zip(found, contents, strict=True):
+        assert message.separator == b"From mboxrd@z Thu Jan  1 00:00:00 1970"
+        assert message.content == (content if message.whole else b"")
+        assert message.whole or len(content) > 2000
+        assert not message.whole or len(content) < 5000
+
+
+def test_what_is_no_mbox_is_not_passed_over() -> None:
+    splitter = Splitter(largest=500, passing=True)
+    with pytest.raises(TooLarge):
+        list(splitter.feed(b"\n" * 10_000))
+
+
+def test_a_length_inside_of_what_is_passed_over_leads_nowhere() -> None:
+    splitter = Splitter(largest=2000, dialect="mboxcl2", passing=True)
+    inner = b"Content-Length: 400\n\n" * 400
+    file = b"From a %s\nA: b\n\n" % DATE + inner + b"\nFrom b %s\nA: b\n\ntext\n" % DATE
+    found = [m for chunk in chunked(file, 50) for m in splitter.feed(chunk)]
+    found += splitter.end()
+    assert [(m.whole, m.content) for m in found] == [(False, b""), (True, b"A: b\n\ntext\n")]
 
 
 def test_blank_lines_take_no_memory() -> None:
@@ -238,7 +273,7 @@ def test_when_it_came(separator: bytes, millis: int | None) -> None:
 def test_separators_come_along() -> None:
     splitter = Splitter()
     got = [*splitter.feed(b"From a b\r\nx\r\n\r\nFrom c " + DATE), *splitter.end()]
-    assert got == [(b"From a b", b"x\r\n"), (b"From c " + DATE, b"")]
+    assert got == [Message(b"From a b", b"x\r\n"), Message(b"From c " + DATE, b"")]
 
 
 @pytest.mark.parametrize(
