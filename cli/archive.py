@@ -75,22 +75,30 @@ def add(
 ) -> None:
     """Appends messages, byte for byte; what is in the archive already is left out.
 
-    A broken message (without author or date) is kept like any other, and named. What was begun can
-    be begun again. Examples: willcall archive add kitchen old.mbox
-    willcall archive add kitchen ~/Maildir
+    A broken message (without author or date) is kept like any other, and named. What is too large
+    or can't be read is left out and named, and the exit code is 65. What was begun can be begun
+    again. Examples: willcall archive add kitchen old.mbox    willcall archive add kitchen ~/Maildir
     """
-    made = shelving.added(STATE.local(), name, path, form)
+    local = STATE.local()
+    made = shelving.added(local, name, path, form)
     row = {word: made[word] for word in ADDED}
     if STATE.json:
         render.document(row)
-        return
-    known = f", {render.many(row['known'], 'was', 'were')} there already" if row["known"] else ""
+    else:
+        _added(name, made, served=local.get("archive", name)["served"])
+    if made["left"]:
+        sys.stdout.flush()
+        sys.exit(Malformed.exit_code)
+
+
+def _added(name: str, made: dict[str, Any], *, served: bool) -> None:
+    known = f", {render.many(made['known'], 'was', 'were')} there already" if made["known"] else ""
     render.line(
-        f"{render.many(row['added'], 'message')} added{known}; {name} has {_entries(row['size'])}"
+        f"{render.many(made['added'], 'message')} added{known}; {name} has {_entries(made['size'])}"
     )
     for line in shelving.complaints(made):
         render.note(line)
-    render.hint(f"willcall archive publish {name}")
+    render.hint(f"willcall archive {'list' if served else 'publish'} {name}")
 
 
 @archives.command()

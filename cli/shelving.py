@@ -2,6 +2,7 @@
 
 import os
 import re
+import stat
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,11 +11,13 @@ from typing import IO, Any
 from cli import composing, mail, render
 from cli.local import Local
 from cli.state import STATE
-from node.errors import Malformed, Usage
+from node.errors import Malformed, TooLarge, Usage
 
 HEAD = 1 << 20
 """Bytes of a file by which its form is told."""
 FORMS = ("message", "mboxrd", "mboxo", "mboxcl2")
+_TOO_LARGE = "larger than this node takes"
+_LARGER = "capacity.message in config.toml raises it, up to 1GiB"
 FIELD = re.compile(rb"(?:\xef\xbb\xbf)?[!-9;-~]+[ \t]*:")
 """How a message begins, RFC 5322 §2.2."""
 
@@ -39,10 +42,18 @@ def added(local: Local, name: str, path: str, form: str | None) -> dict[str, Any
         known = form or _form(head, path)
         if known == "message":
             whole = file.read()
-            return _sent(
+            made = _sent(
                 local, name, "frames", _Pieces([b"%d\n" % size, whole]), size + _line(size)
             )
-        return _sent(local, name, known, file, size)
+            if made["left"]:
+                raise TooLarge(
+                    f"{path} is larger than this node takes ({size:,} bytes); nothing was added",
+                    next=_LARGER,
+                )
+            return made
+        made = _sent(local, name, known, file, size)
+    unread = [f"message {number} of {path}: {_TOO_LARGE}" for number in made["large"]]
+    return made | {"unread": unread}
 
 
 def _form(head: bytes, path: str) -> str:
@@ -74,36 +85,53 @@ class _Pieces:
 
 
 def _maildir(local: Local, name: str, folder: Path) -> dict[str, Any]:
-    """Every message of a Maildir, the oldest first; unreadable files are named."""
-    from node.mail import maildir
+    """Every message of a Maildir, the oldest first, as `import` takes them; what can't be is named.
 
+    Links are not followed: who writes into the folder could have any file published.
+    """
     subs = [folder / sub for sub in ("cur", "new") if (folder / sub).is_dir()]
     if not subs:
         raise Malformed(
             f"{folder} is no Maildir: it has neither new nor cur",
             next="give a message, an mbox, or a Maildir",
         )
-    found: list[tuple[int, Path, int]] = []
-    broken: list[str] = []
-    for path in (each for sub in subs for each in sub.iterdir() if each.name[0] != "."):
-        try:
-            about = path.stat()
-            if not os.access(path, os.R_OK) or not path.is_file():
-                raise PermissionError(path)
-        except OSError:
-            broken.append(str(path))
-            continue
-        at = maildir.moment(path.name) or int(about.st_mtime * 1000)
-        found.append((at, path, about.st_size))
-    found.sort()
+    for path in sorted(folder.glob(".*")):
+        if (path / "cur").is_dir():
+            render.note(f"(left out: {path}; it can be added by itself)")
+    found, unread = _looked_through(subs)
     total = sum(size + _line(size) for _, _, size in found)
     made = _sent(local, name, "frames", _Pieces(_files(found)), total)
-    return made | {"broken": made["broken"] + len(broken), "unread": broken}
+    large = [f"{found[number - 1][1]}: {_TOO_LARGE}" for number in made["large"]]
+    return made | {"broken": made["broken"] + len(unread), "unread": [*unread, *large],
+                   "left": made["left"] + len(unread)}  # fmt: skip
+
+
+def _looked_through(subs: list[Path]) -> tuple[list[tuple[int, Path, int]], list[str]]:
+    """The files of a Maildir by their moments, with their sizes; and what is none of them."""
+    from node.mail import maildir
+
+    found: list[tuple[int, Path, int]] = []
+    unread: list[str] = []
+    for path in (each for sub in subs for each in sub.iterdir()):
+        if path.name.startswith(".") or "T" in maildir.flags(path.name):
+            continue
+        try:
+            about = path.lstat()
+        except OSError:
+            unread.append(f"{path}: could not be read")
+            continue
+        if not stat.S_ISREG(about.st_mode) or not os.access(path, os.R_OK):
+            why = "a link, and not followed" if path.is_symlink() else "could not be read"
+            unread.append(f"{path}: {why}")
+            continue
+        found.append((maildir.moment(path.name) or int(about.st_mtime * 1000), path, about.st_size))
+    return sorted(found), sorted(unread)
 
 
 def _files(found: list[tuple[int, Path, int]]) -> Iterator[bytes]:
     for _, path, size in found:
-        content = path.read_bytes()
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+            content = file.read()
         if len(content) != size:
             raise Malformed(f"{path} changed while it was read", next="run it again")
         yield b"%d\n" % size
@@ -147,11 +175,13 @@ def complaints(made: dict[str, Any]) -> Iterator[str]:
     """A line for what was broken."""
     which = made["which"]
     if which:
-        more = " and more" if made["broken"] > len(which) else ""
+        more = " and more" if made["unnamed"] else ""
         numbers = ", ".join(map(str, which))
         yield f"(without an author or a date, and kept as they are: number {numbers}{more})"
-    for path in made.get("unread", ()):
-        yield f"({path} could not be read)"
+    for what in made.get("unread", ()):
+        yield f"(left out: {what})"
+    if made["large"]:
+        yield f"({_LARGER})"
 
 
 # --- reading -------------------------------------------------------------------------------

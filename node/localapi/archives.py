@@ -16,12 +16,12 @@ from node.archive.entry import Entry, Removal
 from node.archive.tree import Frontier
 from node.encoding import cid as cids
 from node.encoding import names
-from node.errors import ConfigBroken, Malformed, Refused, TooLarge, Usage, WillcallError
-from node.localapi import reading
+from node.errors import ConfigBroken, Malformed, Refused, Usage, WillcallError
+from node.localapi import reading, uploads
 from node.localapi.call import Call, Handler, optional, texts, word
 from node.localapi.sending import UPLOAD
 from node.machines.rows import Archive, Item, Log, Owner, Peer, Reader, Token
-from node.mail import mbox, scan
+from node.mail import scan
 from node.ports import Tables
 from node.services import devices, library, owners, views
 from node.services.desk import File
@@ -30,14 +30,11 @@ from node.services.library import Library, Numbered
 from node.services.node import Node
 from node.services.publish import Tally
 from node.services.static import Static
-from node.units import MIB, ByteCount
 
 SHOWN = 20
 """Messages of an archive that are listed unless told otherwise."""
 MOST = 1_000
 """Messages listed in one answer: a second's work."""
-QUOTES = ByteCount(1 * MIB)
-"""Bytes that a message may have more in its mbox: a separator, and a `>` here and there."""
 FRAMES = "frames"
 """Messages one after the other, each behind a line with its length."""
 
@@ -279,14 +276,18 @@ class ArchiveCalls:
         return {"name": row.name}
 
     async def _add(self, call: Call) -> Any:
-        """Appends messages from an upload, in constant memory; what is known is left out."""
+        """Appends messages from an upload, in constant memory; what is known is left out.
+
+        So is what is larger than the node takes; its places in the upload are told.
+        """
         name, form = word(call), call.one("format") or "mbox"
         _, chunks = call.stream(UPLOAD)
         row = self._core.db.read(lambda tx: library.own(tx, call.owner, name))
+        largest, left = self._core.config.message, uploads.Left()
         messages = (
-            framed(chunks, self._core.config.message)
+            uploads.framed(chunks, largest, left)
             if form == FRAMES
-            else split(chunks, self._core.config.message, form)
+            else uploads.split(chunks, largest, form, left)
         )
         tally = Tally(size=self._core.db.read(lambda tx: library.log_of(tx, row)).size)
         async with self._adding:
@@ -302,9 +303,12 @@ class ArchiveCalls:
         return {
             "added": tally.added,
             "known": tally.known,
-            "broken": tally.broken,
+            "broken": tally.broken + left.count,
             "size": tally.size,
             "which": tally.which,
+            "unnamed": tally.broken - len(tally.which),
+            "large": left.places,
+            "left": left.count,
         }
 
 
@@ -351,53 +355,6 @@ def _readable(proof: bytes) -> str:
         return proof.decode()
     except UnicodeDecodeError:
         return b64encode(proof).decode()
-
-
-# --- uploads -------------------------------------------------------------------------------
-
-
-async def split(chunks: AsyncIterator[bytes], largest: int, dialect: str) -> AsyncIterator[bytes]:
-    """The messages of an mbox that arrives in pieces.
-
-    Raises:
-        Malformed: it is none; TooLarge: a message is more than the node takes.
-    """
-    if dialect not in mbox.DIALECTS:
-        raise Usage(f"{dialect[:20]!r} is no format", next=", ".join(mbox.DIALECTS))
-    splitter = mbox.Splitter(largest=largest + QUOTES, dialect=dialect)
-    async for chunk in chunks:
-        for message in splitter.feed(chunk):
-            yield message.content
-    for message in splitter.end():
-        yield message.content
-
-
-async def framed(chunks: AsyncIterator[bytes], largest: int) -> AsyncIterator[bytes]:
-    """Messages that arrive one after the other, each behind a line with its length."""
-    buffer = bytearray()
-    size: int | None = None
-    async for chunk in chunks:
-        buffer += chunk
-        while True:
-            if size is None:
-                line, found, _ = bytes(buffer[:16]).partition(b"\n")
-                if not found and len(line) < 16:
-                    break
-                if not found or not line.isdigit():
-                    raise Malformed("a line before a message is no length")
-                size = int(line)
-                if size > largest:
-                    raise TooLarge(
-                        f"a message has at most {largest:,} bytes here, this has {size:,}"
-                    )
-                del buffer[: len(line) + 1]
-            if len(buffer) < size:
-                break
-            yield bytes(buffer[:size])
-            del buffer[:size]
-            size = None
-    if buffer or size is not None:
-        raise Malformed("the last message is cut off")
 
 
 async def _framed(files: AsyncIterator[File]) -> AsyncIterator[bytes]:

@@ -348,12 +348,44 @@ def test_what_is_refused(make: Make, folder: Path) -> None:
     assert said["next"] == "--static another folder"
     said = home.refuses(64, "archive", "readers", "list", "cats")
     assert said["next"] == "willcall archive create NAME --private"
-    huge = mbox([letter(1), b"Subject: huge\n\n" + bytes(66 << 20)])
-    assert home.refuses(65, "archive", "add", "cats", "-", data=huge)["error"] == "too-large"
-    # What came before is kept, and said; another run goes on from there.
-    assert home.json("archive", "add", "cats", "-", data=mbox([letter(1)])) == {
-        "added": 0, "known": 1, "broken": 0, "size": 1,
-    }  # fmt: skip
+
+
+def test_what_is_left_out_is_named(make: Make, folder: Path) -> None:
+    """Too large, a link, not to be read: everything else goes in, and the exit code says it."""
+    home = make("anna")
+    home.start()
+    home.json("archive", "create", "cats")
+    box = folder / "Maildir"
+    for name in ("cur", "new", ".Archive/cur", ".Archive/new"):
+        (box / name).mkdir(parents=True)
+    for number, name in enumerate(("cur/3.a:2,S", "new/4.a", "cur/5.a:2,ST", ".Archive/cur/6.a")):
+        (box / name).write_bytes(letter(number + 3))
+    (folder / "secret").write_bytes(letter(8))
+    (box / "cur/8.a").symlink_to(folder / "secret")
+    (box / "cur/9.a").mkdir()
+    huge = b"Subject: huge\n\n" + bytes(66 << 20)
+    (box / "cur/7.a").write_bytes(huge)
+    told = home.run("archive", "add", "cats", str(box))
+    assert "2 messages added; cats has 2 entries" in told.out.decode()
+    assert told.code == 65
+    for line in (
+        f"(left out: {box}/.Archive; it can be added by itself)",
+        f"(left out: {box}/cur/7.a: larger than this node takes)",
+        f"(left out: {box}/cur/8.a: a link, and not followed)",
+        f"(left out: {box}/cur/9.a: could not be read)",
+    ):
+        assert line in told.err
+    assert "without an author" not in told.err
+    made = home.run("--json", "archive", "add", "cats", str(box))
+    assert json.loads(made.out) == {"added": 0, "known": 2, "broken": 3, "size": 2}
+    told = home.run("archive", "add", "cats", "-", data=mbox([letter(1), huge, letter(2)]))
+    assert "2 messages added; cats has 4 entries" in told.out.decode()
+    assert "(left out: message 2 of -: larger than this node takes)" in told.err
+    assert told.code == 65
+    said = home.refuses(65, "archive", "add", "cats", "-", "--format", "message", data=huge)
+    assert said["error"] == "too-large"
+    subjects = [row["subject"] for row in home.json("archive", "list", "cats")]
+    assert subjects == [f"number {number}" for number in (3, 4, 1, 2)]
 
 
 def test_what_is_gone_says_where_the_rest_is(make: Make) -> None:
