@@ -1,6 +1,7 @@
 """When a followed archive is asked, and what its answers mean for that.
 
-    due ─▶ asked ─┬─ new, or nothing new ─▶ in a quarter of an hour, or as late as it wants
+    due ─▶ asked ─┬─ new, or nothing new ─▶ in a quarter of an hour or a little more, or as late as
+                  │                         it wants
                   ├─ no answer, or nonsense ─▶ twice as late each time, daily in the end
                   └─ two heads that can't be of one log ─▶ never again
 
@@ -31,7 +32,7 @@ def on_polled(row: Archive, now: Instant, jitter: float, kept: Millis) -> Archiv
     """
     pause = min(max(limits.FOLLOW_EVERY, kept), limits.FOLLOW_LONGEST)
     made: Archive = row.but(
-        poll_at=Instant(now + max(retry.moved(pause, jitter), min(kept, limits.FOLLOW_LONGEST))),
+        poll_at=Instant(now + retry.moved(pause, abs(jitter))),  # later, never sooner than said
         failures=0,
         polled=now,
         verified=now,
@@ -45,7 +46,7 @@ def on_failed(row: Archive, now: Instant, jitter: float, why: str) -> Archive:
     """Nobody answered, or what was said does not hold."""
     pause = min(limits.FOLLOW_EVERY << min(row.failures, 10), limits.FOLLOW_LONGEST)
     made: Archive = row.but(
-        poll_at=Instant(now + retry.moved(pause, jitter)),
+        poll_at=Instant(now + retry.moved(pause, abs(jitter))),
         failures=row.failures + 1,
         polled=now,
         reason=why,
