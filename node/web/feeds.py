@@ -11,6 +11,7 @@ from node.encoding import names
 from node.mail.display import SHOWN
 from node.mail.mask import masked
 from node.ports import Response
+from node.units import KIB
 from node.web import looks
 from node.web.catalogue import Row
 from node.web.frame import Frame, Made, View
@@ -18,6 +19,12 @@ from node.web.reading import Reading
 
 FEED = 50
 """Entries of a feed, and of each of its archived documents."""
+ENTRY = 16 * KIB
+"""Bytes of an entry's text; nearly all letters are shorter. Then it says where the whole is."""
+TEXTS = 160 * KIB
+"""Bytes of all texts of a document, before only beginnings are left: it is kept as it was made."""
+LEAST = KIB
+"""Bytes of a beginning."""
 DOCUMENT = 10.0
 """Seconds for all the texts of a document: two mails that take as long as one may. The usual fifty
 take a quarter of one."""
@@ -38,17 +45,11 @@ class Feeds:
 
     async def current(self, view: View) -> Response | None:
         """The feed that is subscribed to, as Atom or as JSON Feed."""
-        kind = ATOM if view.path == "feed.atom" else JSON
-        return await self._frame.kept(view, self._current, kind=kind)
+        return await self._frame.kept(view, self._current, kind=_kind(view))
 
     async def _current(self, view: View) -> Made:
         rows = await view.catalogue.newest(FEED)
-        full = (rows[0].id if rows else 0) // FEED
-        if view.path == "feed.json":
-            document, whole = await self._document(view, rows)
-            return Made(feed.json_feed(document), whole)
-        document, whole = await self._document(view, rows, before=full)
-        return Made(feed.atom(document), whole)
+        return await self._document(view, rows, before=(rows[0].id if rows else 0) // FEED)
 
     async def archived(self, view: View, number: int) -> Response | None:
         """A document that is full (RFC 5005 §4), from 1; None: it is not full yet."""
@@ -60,45 +61,47 @@ class Feeds:
         rows = rows[:FEED][::-1]
 
         async def make(view: View) -> Made:
-            document, whole = await self._document(view, rows, before=number - 1, after=after)
-            return Made(feed.atom(document), whole)
+            return await self._document(view, rows, before=number - 1, after=after)
 
         # Fifty messages are taken apart for it: not again for whoever has it.
         known = (rows, after, self._frame.states(view.row, rows))
-        return await self._frame.kept(view, make, known=known, kind=ATOM)
+        return await self._frame.kept(view, make, known=known, kind=_kind(view))
 
     async def _document(
         self, view: View, rows: Sequence[Row], before: int = 0, after: int = 0
-    ) -> tuple[Feed, bool]:
-        """The document, and whether it has every text that it should have."""
-        url = view.url
+    ) -> Made:
+        """The document; whole if it has every text that it should have."""
+        url, ending, left = view.url, view.path.rpartition(".")[2], TEXTS
         rows = [row for row in rows if not row.removed]
         items: list[feed.Item] = []
         with trio.move_on_after(DOCUMENT):
             for row in rows:
-                items.append(await self._entry(view, url, row))
+                most = min(ENTRY, max(LEAST, left))
+                items.append(await self._entry(view, url, row, most))
+                left -= len(items[-1].text.encode("utf-8", "replace"))
         whole = len(items) == len(rows)
         items += [_bare(url, row) for row in rows[len(items) :]]
         document = Feed(
-            id=f"{names.did(view.row.publisher)}#{view.row.name}",
+            id=f"{names.did(view.row.publisher)}#{_called(view)}",
             title=view.row.name,
             home=url,
             url=url + view.path,
-            current=None if view.path.startswith("feed.") else f"{url}feed.atom",
-            before=f"{url}feed/{before}.atom" if before else None,
-            after=f"{url}feed/{after}.atom" if after else None,
+            current=None if view.path.startswith("feed.") else f"{url}feed.{ending}",
+            before=f"{url}feed/{before}.{ending}" if before else None,
+            after=f"{url}feed/{after}.{ending}" if after else None,
             items=items,
         )
-        return document, whole
+        return Made((feed.atom if ending == "atom" else feed.json_feed)(document), whole)
 
-    async def _entry(self, view: View, url: str, row: Row) -> feed.Item:
+    async def _entry(self, view: View, url: str, row: Row, most: int) -> feed.Item:
         item = self._frame.item(view.row, row.message)
         shown = None if item is None else await self._reading.page(item)
         if item is None or shown is None:
             return _bare(url, row)
         found = await self._reading.signature(item, SHOWN)
         author = looks.credited(row.sender, found.did if found else "")
-        return replace(_bare(url, row), text=masked(shown.text), author=author)
+        bare = _bare(url, row)
+        return replace(bare, text=_cut(shown.text, most, bare.url), author=author)
 
 
 def _bare(url: str, row: Row) -> feed.Item:
@@ -112,3 +115,23 @@ def _bare(url: str, row: Row) -> feed.Item:
         date=row.date,
         text="",
     )
+
+
+def _kind(view: View) -> str:
+    return JSON if view.path.endswith(".json") else ATOM
+
+
+def _called(view: View) -> str:
+    """What the archive is called where it is published, whatever a mirror calls it."""
+    return view.log.origin.split("/")[-2]
+
+
+def _cut(text: str, most: int, url: str) -> str:
+    """The text, its addresses masked, of at most so many bytes, and where all of it is."""
+    head = text[: 4 * most]
+    if len(head) < len(text):
+        head = head.rsplit(None, 1)[0]  # else half an address would be none
+    data = masked(head).encode("utf-8", "replace")
+    if len(head) == len(text) and len(data) <= most:
+        return data.decode()
+    return f"{data[:most].decode('utf-8', 'ignore').rstrip()}\n\n… cut; whole: {url}"

@@ -113,7 +113,9 @@ class Frame:
         at = library.place_of(view.row, self.core.config.origin)
         link = place.link(at.url, view.row.publisher)
         forked = view.row.reason if view.row.fork else None
-        archive = {"name": view.row.name, "link": link, "forked": forked}
+        # Above an address that its reader alone knows there is no list, and no block.
+        public = view.url == self.url(view.row)
+        archive = {"name": view.row.name, "link": link, "forked": forked, "public": public}
         return self.looks.page(name, title=title, archive=archive, up=up, **values)
 
     def answer(self, view: View, page: bytes) -> Response:

@@ -113,7 +113,8 @@ class Leaves:
             made += [f"{month}.p{part}.html" for part in range(2, -(-messages // MONTH) + 1)]
             made.append(f"{month}.html")
         full = await view.catalogue.count() // FEED
-        made += [f"feed/{number}.atom" for number in range(1, full + 1)]
+        for kind in ("atom", "json"):
+            made += [f"feed/{number}.{kind}" for number in range(1, full + 1)]
         return (*made, "feed.atom", "feed.json", "search", "")
 
     # --- made for files ---------------------------------------------------------------------

@@ -7,7 +7,7 @@
     …/YYYY-MM.N.mbox.gz            more of it, where it is much; of a conversation as well
     …/message/CID.html             a message (.eml .body.html; CID/N.bin: what is attached)
     …/id/MESSAGE-ID                to the message, or the few that are called so
-    …/feed/N.atom                  the N-th fifty of the archive (RFC 5005)
+    …/feed/N.atom, N.json          the N-th fifty of the archive (RFC 5005)
 
 Every address is a file's name, so an export looks the same. Tags come from the head of the log
 wherever they can: who has a page already costs no work. No script anywhere.
@@ -48,7 +48,7 @@ QUESTION = 200
 """Characters of a search that are looked at."""
 _PATHS = re.compile(
     r"(?P<index>)"
-    r"|(?P<feed>feed\.(?:atom|json))|feed/(?P<page>[1-9][0-9]{0,8})\.atom"
+    r"|(?P<feed>feed\.(?:atom|json))|feed/(?P<page>[1-9][0-9]{0,8})\.(?:atom|json)"
     r"|(?P<search>search)"
     r"|(?P<month>[0-9]{4}-[0-9]{2}|undated)(?:\.p(?P<part>[2-9]|[1-9][0-9]{1,4}))?\.html"
     r"|(?P<mbox>[0-9]{4}-[0-9]{2}|undated)(?:\.(?P<volume>[2-9]|[1-9][0-9]{1,4}))?\.mbox\.gz"

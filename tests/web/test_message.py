@@ -21,7 +21,7 @@ from node.web.opened import Pages
 from tests.fakes.ports import InlineThreads
 from tests.fakes.taking_apart import InlineReader
 from tests.fakes.world import Machine, world
-from tests.services.shelves import letter, published
+from tests.services.shelves import letter, log_of, published, row_of
 
 K = bytes(32)
 FOL, ANNA = bytes(range(32)), bytes(range(1, 33))
@@ -46,9 +46,14 @@ def signed(sender: str, seed: bytes = FOL, text: str = "words") -> bytes:
 async def shown(machine: Machine, folder: Path, mail: Sequence[bytes]) -> AsyncIterator[Pages]:
     """The pages of a node with an archive of this mail."""
     await published(machine, "cats", mail)
-    readers = (InlineReader(), InlineReader(), InlineReader())
-    async with aclosing(Pages(machine.on.core, folder, InlineThreads(), readers)) as pages:
+    async with opened(machine, folder) as pages:
         yield pages
+
+
+def opened(machine: Machine, folder: Path) -> "aclosing[Pages]":
+    """The pages of a node."""
+    readers = (InlineReader(), InlineReader(), InlineReader())
+    return aclosing(Pages(machine.on.core, folder, InlineThreads(), readers))
 
 
 async def got(pages: Pages, path: str, etag: str = "") -> Response:
@@ -184,3 +189,20 @@ async def test_addresses_in_names_of_files(
             assert "private" not in page
             file = await got(pages, path.replace(".html", "/1.bin"))
             assert "private" not in str(file.headers)
+
+
+async def test_a_reader_of_this_node_is_led_nowhere_else(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path
+) -> None:
+    async with world() as w:
+        anna = await w.add("anna")
+        async with shown(anna, tmp_path, [letter(1)]) as pages:
+            here, url = (
+                (row_of(anna, "cats"), log_of(anna, "cats")),
+                "http://localhost/reading/t/cats/",
+            )
+            request = Request(method="GET", path="/reading/t/cats/")
+            page = await pages.to_reader(request, here, url, "")
+            assert page is not None
+            assert b"all archives" not in page.body
+            assert b"all archives" in (await got(pages, "")).body
