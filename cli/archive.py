@@ -8,7 +8,7 @@ import typer
 from cli import render, shelving
 from cli.local import Local
 from cli.state import STATE
-from node.errors import Malformed, Usage, WillcallError
+from node.errors import Malformed, Unverified, Usage, WillcallError
 
 SHOW = (
     "name", "url", "link", "vkey", "size", "root", "followed", "verified_at", "epoch", "access",
@@ -271,7 +271,7 @@ def _one(local: Local, name: str) -> dict[str, Any]:
 
 
 def _polled(rows: list[dict[str, Any]], *, one: bool = False) -> None:
-    shown = [{word: row[word] for word in POLLED} for row in rows]
+    shown = [_poll(row) for row in rows]
     if STATE.json:
         render.document(shown[0] if one else shown)
         return
@@ -283,12 +283,23 @@ def _polled(rows: list[dict[str, Any]], *, one: bool = False) -> None:
         said = row.get("reason") or f"{said}, {_entries(row['after'])}"
         render.line(f"{row['name']}: {said}")
         if row.get("missing"):
-            render.note(
-                f"({row['missing']} messages are served by nobody, or not as they should be)"
-            )
+            render.note(f"({_missing(row['missing'])})")
     if not rows:
         render.note("no archive is followed")
         render.hint("willcall archive follow URL")
+
+
+def _poll(row: dict[str, Any]) -> dict[str, Any]:
+    """A poll as programs see it: one that is not verified says why."""
+    made = {word: row[word] for word in POLLED}
+    if not row["verified"]:
+        made["reason"] = row.get("reason") or _missing(row["missing"])
+    return made
+
+
+def _missing(count: int) -> str:
+    found = render.many(count, "message is", "messages are")
+    return f"{found} served by nobody, or not as {'it' if count == 1 else 'they'} should be"
 
 
 @archives.command()
@@ -299,11 +310,18 @@ def verify(name: str = typer.Argument(...)) -> None:
     """
     with render.patience("hashing"):
         row = STATE.local().post("archive-verify", name)
+    forked = row.pop("forked")
     if STATE.json:
         render.document(row)
     else:
         found = render.many(row["messages"], "message")
         render.line(f"{name}: {_entries(row['size'])} and {found} verified")
+        if row["reason"]:
+            render.note(f"({row['reason']})")
+            render.hint(f"willcall archive {'show' if forked else 'poll'} {name}")
+    if forked:
+        sys.stdout.flush()
+        sys.exit(Unverified.exit_code)
 
 
 @archives.command()
@@ -383,7 +401,7 @@ def list_(
     """
     local = STATE.local()
     if name is not None:
-        told = local.get("archive-entries", name, limit=limit, before=before, epoch=epoch)
+        told = _told(local, name, limit, before, epoch)
         _messages(name, told, by_name=epoch is not None)
         return
     rows = local.get("archives")
@@ -406,6 +424,20 @@ def list_(
     if not rows:
         render.note("there are no archives")
         render.hint("willcall archive create NAME, or willcall archive follow URL")
+
+
+def _told(
+    local: Local, name: str, limit: int | None, before: int | None, epoch: int | None
+) -> list[dict[str, Any]]:
+    """Messages, asked for piece by piece: one answer has so many at most."""
+    found: list[dict[str, Any]] = []
+    while True:
+        left = None if limit is None else limit - len(found)
+        some = local.get("archive-entries", name, limit=left, before=before, epoch=epoch)
+        found[:0] = some
+        if limit is None or len(found) >= limit or not some or not some[0]["n"]:
+            return found
+        before = some[0]["n"]
 
 
 def _entries(count: int) -> str:

@@ -117,6 +117,19 @@ def backup(verified: str | None, now: Instant, moment: Callable[[str], Instant])
     return Finding(check="backup", state=OK, detail=said)
 
 
+def archives(found: Iterable[Mapping[str, Any]]) -> Iterator[Finding]:
+    """Archives that need somebody; where none do, nothing is said."""
+    for each in found:
+        owner = f"--owner {each['owner']} " if each["owner"] else ""
+        if each["forked"]:
+            said = "its key signed two histories, and nothing new of it is believed"
+            hint = f"willcall {owner}archive show {each['name']}, and ask its owner"
+        else:
+            said = "restored from a backup, and signs nothing until it caught up"
+            hint = f"willcall {owner}archive poll {each['name']} --from URL   (a mirror)"
+        yield Finding(check="archives", state=WARN, detail=f"{each['name']}: {said}", next=hint)
+
+
 def place(config: Config) -> Finding:
     """What the origin alone says of who can come here."""
     at = config.origin
@@ -182,6 +195,7 @@ def examine(home: Home, checkup: Mapping[str, Any] | None) -> Iterator[Finding]:
         yield _asleep("backup")
     else:
         yield backup(checkup["verified"], SystemClock().now(), _moment)
+        yield from archives(checkup["archives"])
     yield _port(config, running=checkup is not None)
     yield place(config)
     yield from _names(config)

@@ -52,6 +52,17 @@ def test_findings(made: Finding, state: str, words: str) -> None:
     assert made.next or state == "ok"
 
 
+def test_archives_that_need_somebody() -> None:
+    forked = {"name": "cats", "forked": True, "owner": None}
+    behind = {"name": "dogs", "forked": False, "owner": "ben"}
+    one, two = doctor.archives([forked, behind])
+    assert (one.state, two.state) == ("warn", "warn")
+    assert "cats: its key signed two histories" in one.detail
+    assert (one.next or "").startswith("willcall archive show cats")
+    assert "dogs: restored from a backup" in two.detail
+    assert (two.next or "").startswith("willcall --owner ben archive poll dogs --from URL")
+
+
 @pytest.mark.parametrize(
     ("days", "state"), [(None, "warn"), (0, "ok"), (29, "ok"), (30, "ok"), (31, "warn")]
 )

@@ -106,6 +106,7 @@ class ArchiveCalls:
             return {
                 "n": each.index,
                 "message": cids.show(removed.message),
+                "state": "removal",
                 "removes": removed.index,
                 "reason": removed.reason,
                 "date": views.time(removed.at),
@@ -267,8 +268,12 @@ class ArchiveCalls:
 
     async def _verify(self, call: Call) -> Any:
         row = self._find(call)
-        size, messages = await self._follower.verify(row)
-        return {"name": row.name, "size": size, "messages": messages, "verified": True}
+        size, messages, missing = await self._follower.verify(row)
+        reason = f"{missing} of its messages are not here" if missing else None
+        if row.fork:
+            reason = row.reason
+        return {"name": row.name, "size": size, "messages": messages, "missing": missing,
+                "verified": reason is None, "reason": reason, "forked": bool(row.fork)}  # fmt: skip
 
     async def _unfollow(self, call: Call) -> Any:
         async with self._follower.ended(call.owner, word(call)) as row:

@@ -11,6 +11,7 @@ from node.machines.rows import Peer
 from node.ports import Tables
 from node.services import find, greet, petnames, probe, views, vitals
 from node.services.node import Node
+from node.units import Key
 
 ASKED = 3
 """Contacts that are asked for the time, or to come: one may be down, two may be wrong."""
@@ -37,7 +38,20 @@ class CheckCalls:
             "descriptors": None if process is None else process.descriptors_most,
             "full": row.full,
             "late": row.late,
+            "archives": self._archives(call),
         }
+
+    def _archives(self, call: Call) -> list[dict[str, Any]]:
+        """Those that need somebody: their key signed two histories, or they were restored."""
+
+        def work(tx: Tables) -> list[dict[str, Any]]:
+            found = [row for row in tx.archives.scan() if row.fork or row.behind]
+            return [
+                {"name": row.name, "forked": bool(row.fork), "owner": _other(tx, call, row.owner)}
+                for row in sorted(found, key=lambda row: row.name)
+            ]
+
+        return self._core.db.read(work)
 
     async def _clocks(self, call: Call) -> list[dict[str, Any]]:
         """How far the clocks of some contacts' nodes are ahead of ours, in milliseconds."""
@@ -92,6 +106,12 @@ class CheckCalls:
             if made.state != "unknown":
                 break
         return {"origin": self._core.config.origin, "tried": tried}
+
+
+def _other(tx: Tables, call: Call, did: Key) -> str | None:
+    """What an owner is called whom a command has to name; None: it is who asks."""
+    row = tx.owners.get(did)
+    return None if did == call.owner.owner or row is None else row.name
 
 
 def _named(tx: Tables, call: Call, name: str) -> Peer:

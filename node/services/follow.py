@@ -8,6 +8,7 @@
 What a poll does is in `catchup`; when the next is due, in `node.machines.follow`. Spec: 12.
 """
 
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -347,16 +348,16 @@ class Follower:
         while await self._core.db.transact(work) == STEP:
             pass
 
-    async def verify(self, row: Archive) -> tuple[int, int]:
+    async def verify(self, row: Archive) -> tuple[int, int, int]:
         """Computes all of it again from what is stored: entries, bodies, signatures.
 
         Returns:
-            Entries, and messages whose bodies are here and hold.
+            Entries; messages whose bodies are here and hold; those that are not here, and should.
 
         Raises:
             Unverified, Damaged: something does not.
         """
-        reading, count, good = library.Library(self._core), 0, 0
+        reading, count, states = library.Library(self._core), 0, Counter[str]()
         for epoch in range(1, row.epoch + 1):
             log = self._core.db.read(lambda tx, epoch=epoch: tx.logs.get(row.id, epoch))  # type: ignore[misc]
             if log is None:
@@ -371,14 +372,15 @@ class Follower:
                 )
                 edge, _ = tree.append(edge, [tree.leaf(each) for _, each in raw])
                 for numbered in reading.entries(row, start, WIDTH, epoch):
-                    if numbered.item is not None and numbered.item.state == "here":
-                        await _check_body(reading, numbered.item, private=row.private)
-                        good += 1
+                    item = numbered.item
+                    states[item.state if item else "none"] += 1
+                    if item is not None and item.state == "here":
+                        await _check_body(reading, item, private=row.private)
                 await trio.lowlevel.checkpoint()
             if edge != Frontier(log.size, log.peaks) or edge.size != log.size:
                 raise Unverified(f"the entries of {row.name} are not those of its checkpoint")
             count += log.size
-        return count, good
+        return count, states["here"], sum(states[word] for word in ("wanted", "missing", "large"))
 
 
 def _advised(error: WillcallError, *, silent: str, wrong: str) -> WillcallError:

@@ -114,7 +114,11 @@ def log_of(tx: Tables, row: Archive, epoch: int | None = None) -> Log:
     """
     found = tx.logs.get(row.id, row.epoch if epoch is None else epoch)
     if found is None:
-        raise Absent(f"{row.name} has no epoch {epoch} here", reason="no-epoch")
+        raise Absent(
+            f"{row.name} has no epoch {epoch} here: who follows has those since it began to",
+            reason="no-epoch",
+            next=f"willcall archive list {row.name}",
+        )
     return found
 
 

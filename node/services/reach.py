@@ -118,11 +118,21 @@ class Reach:
             # Once it is full a server may keep the full one only.
             full = Tile(wanted.level, wanted.index)
             found = await self._get(base + tile.path(full), limit)
-            return append.cut(wanted, _body(self.place, found))
-        data = _body(self.place, found)
+            return append.cut(wanted, self._piece(found))
+        data = self._piece(found)
         if wanted.level is not None and len(data) != wanted.width * append.HASH:
             raise Malformed(f"{self.place.origin} gives a tile of another width")
         return data
+
+    def _piece(self, found: Response) -> bytes:
+        """A part of the log, which must be there: the head says so."""
+        if found.status == 404:
+            raise Unreachable(
+                f"{self.place.origin} lacks entries that the head of {self.place.base} counts",
+                reason="not-here",
+                next="ask its owner; willcall archive follow URL adds a mirror of it",
+            )
+        return _body(self.place, found)
 
     async def blocks(self, names: Sequence[Cid]) -> dict[Cid, bytes]:
         """Blocks, each what it is named; what is missing is not served, or not as it should be.

@@ -1,5 +1,6 @@
 """What `willcall archive` says of what it was answered."""
 
+import json
 from typing import Any
 
 import pytest
@@ -27,3 +28,13 @@ def test_polls(
     row = {"name": "cats", "before": 3, "after": 5, "verified": True, "missing": 0, "epoch": None}
     archive._polled([row | changes], one=True)
     assert capsys.readouterr().out == said + "\n"
+
+
+def test_a_poll_that_is_not_verified_says_why(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(STATE, "json", True)
+    row = {"name": "cats", "before": 3, "after": 5, "verified": False, "missing": 1, "epoch": None}
+    archive._polled([row], one=True)
+    made = json.loads(capsys.readouterr().out)
+    assert made["reason"] == "1 message is served by nobody, or not as it should be"

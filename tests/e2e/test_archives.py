@@ -102,7 +102,14 @@ def test_a_real_list(make: Make, corpus: Path, visit: Visit) -> None:
     assert (followed["followed"], followed["url"]) == (True, row["url"])
     polled = ben.json("archive", "poll", "dog", deadline=120)
     assert polled == {"name": "dog", "before": 0, "after": 2020, "verified": True}
-    assert ben.json("archive", "verify", "dog")["messages"] == 2020
+    checked = ben.json("archive", "verify", "dog")
+    assert (checked["messages"], checked["missing"], checked["verified"]) == (2020, 0, True)
+    for limit in (1, 1000, 1001, 2000, 2020, 3000):  # one answer has a thousand at most
+        rows = ben.json("archive", "list", "dog", "--limit", str(limit))
+        assert [row["n"] for row in rows] == list(range(max(0, 2020 - limit), 2020))
+    rows = ben.json("archive", "list", "dog", "--limit", "1500", "--before", "1600")
+    assert [row["n"] for row in rows] == list(range(100, 1600))
+    assert ben.refuses(66, "archive", "list", "dog", "--epoch", "7")["next"].endswith("list dog")
     mirror = ben.json("archive", "publish", "dog")["url"]
     home.stop()
     carl.json("archive", "follow", mirror, "--as", "hound")
@@ -185,7 +192,9 @@ def test_following(make: Make, folder: Path) -> None:
     assert "its node" in ben.refuses(69, "archive", "follow", row["url"])["next"]
     every = ben.run("--json", "archive", "poll")
     assert (every.code, every.err) == (69, "")
-    assert json.loads(every.out)[0] == polled | {"before": 4, "verified": False}
+    made = json.loads(every.out)[0]
+    assert made.pop("reason") == f"{anna.listen} takes no connections."
+    assert made == polled | {"before": 4, "verified": False}
     assert "nothing was" not in ben.says("archive", "show", "felines")
     other = row["url"].replace("127.0.0.1", "localhost")
     anna.start()
@@ -258,6 +267,13 @@ def test_a_rewritten_history(make: Make, visit: Visit, folder: Path) -> None:
     every = ben.run("archive", "poll", "--json")
     assert (every.code, every.err) == (65, "")
     assert [made["verified"] for made in json.loads(every.out)] == [False]
+    assert "was rewritten" in json.loads(every.out)[0]["reason"]
+    checked = ben.run("--json", "archive", "verify", "cats")
+    assert (checked.code, json.loads(checked.out)["verified"]) == (65, False)
+    assert "was rewritten" in json.loads(checked.out)["reason"]
+    found = {each["check"]: each for each in ben.json("doctor")}
+    assert "cats: its key signed two histories" in found["archives"]["detail"]
+    assert "archive show cats" in found["archives"]["next"]
     assert ben.run("archive", "read", "cats", "3", "--raw").out == letter(4)
 
 

@@ -69,7 +69,7 @@ async def test_a_follower_has_every_byte(autojump_clock: trio.testing.MockClock)
         assert (polled.before, polled.after, polled.verified) == (0, 303, True)
         assert await contents(ben, "cats") == sent
         assert log_of(ben, "cats").note == log_of(anna, "cats").note
-        assert await ben.on.follower.verify(row_of(ben, "cats")) == (303, 303)
+        assert await ben.on.follower.verify(row_of(ben, "cats")) == (303, 303, 0)
         # Nothing new: one request. Ten new ones: three.
         assert (await poll(ben, "cats")).requests == 1
         await added(anna, "cats", [letter(n) for n in range(300, 310)])
@@ -248,7 +248,7 @@ async def test_any_write_may_fail(autojump_clock: trio.testing.MockClock) -> Non
             await ben.on.follower.again(row_of(ben, name))
             assert (await poll(ben, name)).verified
             assert await contents(ben, name) == sent
-            assert await ben.on.follower.verify(row_of(ben, name)) == (601, 601)
+            assert await ben.on.follower.verify(row_of(ben, name)) == (601, 601, 0)
             async with ben.on.follower.ended(ben.owner(), name):
                 await ben.on.publisher.drop(ben.owner(), name)
         assert failed > 5
@@ -523,7 +523,7 @@ async def test_a_new_epoch_is_followed(autojump_clock: trio.testing.MockClock) -
         assert row_of(ben, "cats").epoch == 2
         assert (await poll(ben, "cats")).epoch is None
         assert await contents(ben, "cats") == [letter(n) for n in range(5)]
-        assert await ben.on.follower.verify(row_of(ben, "cats")) == (5, 5)
+        assert await ben.on.follower.verify(row_of(ben, "cats")) == (5, 5, 0)
         await ben.on.publisher.publish(ben.owner(), "cats")
         assert (await get(ben, "/archives/cats/1/checkpoint")).status == 200
 

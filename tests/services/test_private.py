@@ -129,8 +129,8 @@ async def test_readers_read_it_with_the_ordinary_follow(
         assert (polled.after, polled.verified, polled.missing) == (303, True, 0)
         assert await contents(ben, "family") == sent
         assert await contents(anna, "family") == sent
-        assert await ben.on.follower.verify(row_of(ben, "family")) == (303, 303)
-        assert await anna.on.follower.verify(row_of(anna, "family")) == (303, 303)
+        assert await ben.on.follower.verify(row_of(ben, "family")) == (303, 303, 0)
+        assert await anna.on.follower.verify(row_of(anna, "family")) == (303, 303, 0)
         # The same bytes are known again, and nothing new costs one request as ever.
         assert (await added(anna, "family", [*sent, LARGE])).known == 304
         assert (await poll(ben, "family")).requests == 1
@@ -301,7 +301,7 @@ async def test_a_mirror_keeps_it_unread(autojump_clock: trio.testing.MockClock) 
         assert [item.key for item in items(mia, "family")] == [b""] * 271
         with pytest.raises(Absent, match="not to you"):
             await contents(mia, "family")
-        assert await mia.on.follower.verify(row_of(mia, "family")) == (271, 271)
+        assert await mia.on.follower.verify(row_of(mia, "family")) == (271, 271, 0)
         # Its readers read there while the publisher is away; others see nothing.
         await w.off(anna)
         with pytest.raises(Unreachable):
