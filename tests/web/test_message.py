@@ -17,6 +17,7 @@ from node.mail import original, people, posted
 from node.objects import content
 from node.ports import Request, Response
 from node.units import Instant
+from node.web import letters
 from node.web.opened import Pages
 from tests.fakes.ports import InlineThreads
 from tests.fakes.taking_apart import InlineReader
@@ -139,6 +140,28 @@ async def test_a_letter_that_was_changed_is_signed_by_nobody(
     assert "Signed by" not in page
     assert "(as it claims)" in page
     assert all(each.endswith("(claimed)") for each in authors)
+
+
+async def test_a_proof_of_something_else(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path
+) -> None:
+    proof = posted.unwrap(signed(FROM_ANNA, text="other words"))
+    letter = posted.unwrap(signed(FROM_ANNA))
+    assert letter is not None
+    assert proof is not None
+    page, authors = await of(tmp_path, posted.wrap(letter[0], proof[1]))
+    assert "the author's signature does not hold" in page
+    assert "Signed by" not in page
+    assert authors == ["anna (claimed)"] * 2
+
+
+async def test_a_letter_that_is_too_large_to_be_checked(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(letters, "WHOLE", 100)
+    page, _ = await of(tmp_path, signed(FROM_ANNA))
+    assert "signature is not checked here: it is too large" in page
+    assert "Signed by" not in page
 
 
 async def test_imported_mail_is_signed_by_nobody(
