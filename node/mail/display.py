@@ -23,7 +23,7 @@ from node.units import MIB
 
 SHOWN = int(MIB)
 """Bytes of a message that are looked at for display: a thick book."""
-_HTML = 512 * 1024
+HTML = 512 * 1024
 """Characters of HTML that are turned into text, in all: the largest newsletter seen has 300 K."""
 _DEPTH = 20
 """Parts inside each other that are opened: real mail has five."""
@@ -147,7 +147,7 @@ def html(content: bytes, *, most: int = SHOWN) -> str | None:
     try:
         for part in islice(message_from_bytes(content, policy=_Policy()).walk(), _PARTS):
             if part.get_content_type() == "text/html" and not _is_file(part, "text/html"):
-                return text.decode(_data(part), part.get_content_charset() or "")[0][:_HTML]
+                return text.decode(_data(part), part.get_content_charset() or "")[0][:HTML]
     except _FAILURES:
         pass  # it can't be taken apart: there is the text
     return None
@@ -222,7 +222,7 @@ class _Reader:
         self.marks: list[str] = []
         self.ends_with_file = False
         self._parts = 0
-        self._html = _HTML
+        self._html = HTML
         self._own: list[str] = []
 
     def mark(self, words: str) -> None:

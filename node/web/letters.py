@@ -14,7 +14,7 @@ from node.encoding import cid as cids
 from node.errors import Absent
 from node.machines.rows import Item
 from node.mail import mbox
-from node.mail.display import SHOWN
+from node.mail.display import HTML, SHOWN
 from node.mail.mask import masked, masked_name
 from node.ports import Response, Shown
 from node.units import KIB
@@ -96,7 +96,8 @@ class Letters:
             if markup is None:
                 return None
             it, cleaned = looks.shown(row), Markup(sanitise.clean(markup))
-            page = self._frame.html(view, "body", it["subject"], it=it, cleaned=cleaned)
+            cut = item.size > SHOWN or len(markup) >= HTML
+            page = self._frame.html(view, "body", it["subject"], it=it, cleaned=cleaned, cut=cut)
             return Made(page, headers=self._frame.looks.sandboxed)
 
         return await self._frame.kept(view, make, known=(row, item.state), lifetime=WEEK)

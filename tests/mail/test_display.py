@@ -170,6 +170,19 @@ def test_a_delivery_report() -> None:
     assert shown.text == "Reporting-MTA: dns; x\n\nAction: failed\nStatus: 5.0.0"
 
 
+@pytest.mark.parametrize(
+    ("outer", "text"),
+    [
+        (b"Subject: s\nFrom: a\n", "words"),
+        (b"From:  a\nSubject: s\n", "words"),
+        (b"From: b\nSubject: s\n", "Subject: s\nFrom: a\n\nwords"),
+    ],
+)
+def test_a_letter_inside_says_only_what_stands_not_above(outer: bytes, text: str) -> None:
+    inner = b"Content-Type: message/rfc822\n\nSubject: s\nFrom: a\n\nwords"
+    assert display(outer + inner).text == text
+
+
 def test_more_than_is_shown_is_cut() -> None:
     content = MIXED + part("text/plain", b"text") + part("a/b", b"x" * 3000)
     shown = display(content, most=2048)

@@ -197,6 +197,20 @@ async def test_a_text_that_is_cut_says_so(
     assert "only the first 1024 KiB are shown; the message itself has all of it" in page
 
 
+@pytest.mark.parametrize(("size", "cut"), [(1000, False), (600_000, True), (2_000_000, True)])
+async def test_html_that_is_cut_says_so(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path, size: int, cut: bool
+) -> None:
+    head = letter(1).partition(b"\n\n")[0] + b"\nContent-Type: text/html\n\n"
+    async with world() as w:
+        anna = await w.add("anna")
+        mail = head + b"<p>word</p>" * (size // 11)
+        async with shown(anna, tmp_path, [mail]) as pages:
+            (path,) = await messages(pages)
+            page = await words(pages, path.replace(".html", ".body.html"))
+            assert ("Only its beginning is shown; the message itself has all of it." in page) == cut
+
+
 async def test_addresses_in_names_of_files(
     autojump_clock: trio.testing.MockClock, tmp_path: Path
 ) -> None:
