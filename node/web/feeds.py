@@ -42,6 +42,7 @@ class Feeds:
 
     def __init__(self, frame: Frame, reading: Reading) -> None:
         self._frame, self._reading = frame, reading
+        self._last: tuple[object, list[feed.Item]] | None = None
 
     async def current(self, view: View) -> Response | None:
         """The feed that is subscribed to, as Atom or as JSON Feed."""
@@ -71,16 +72,11 @@ class Feeds:
         self, view: View, rows: Sequence[Row], before: int = 0, after: int = 0
     ) -> Made:
         """The document; whole if it has every text that it should have."""
-        url, ending, left = view.url, view.path.rpartition(".")[2], TEXTS
+        url, ending = view.url, view.path.rpartition(".")[2]
         rows = [row for row in rows if not row.removed]
-        items: list[feed.Item] = []
-        with trio.move_on_after(DOCUMENT):
-            for row in rows:
-                most = min(ENTRY, max(LEAST, left))
-                items.append(await self._entry(view, url, row, most))
-                left -= len(items[-1].text.encode("utf-8", "replace"))
+        items = await self._items(view, rows)
         whole = len(items) == len(rows)
-        items += [_bare(url, row) for row in rows[len(items) :]]
+        items = items + [_bare(url, row) for row in rows[len(items) :]]
         document = Feed(
             id=f"{names.did(view.row.publisher)}#{_called(view)}",
             title=view.row.name,
@@ -92,6 +88,21 @@ class Feeds:
             items=items,
         )
         return Made((feed.atom if ending == "atom" else feed.json_feed)(document), whole)
+
+    async def _items(self, view: View, rows: Sequence[Row]) -> list[feed.Item]:
+        """The entries that can be made in time; once for both forms, which come in turn."""
+        known = (view.url, rows, self._frame.states(view.row, rows))
+        if self._last is not None and self._last[0] == known:
+            return self._last[1]
+        items, left = list[feed.Item](), TEXTS
+        with trio.move_on_after(DOCUMENT):
+            for row in rows:
+                most = min(ENTRY, max(LEAST, left))
+                items.append(await self._entry(view, view.url, row, most))
+                left -= len(items[-1].text.encode("utf-8", "replace"))
+        if len(items) == len(rows):
+            self._last = known, items
+        return items
 
     async def _entry(self, view: View, url: str, row: Row, most: int) -> feed.Item:
         item = self._frame.item(view.row, row.message)
@@ -130,7 +141,7 @@ def _cut(text: str, most: int, url: str) -> str:
     """The text, its addresses masked, of at most so many bytes, and where all of it is."""
     head = text[: 4 * most]
     if len(head) < len(text):
-        head = head.rsplit(None, 1)[0]  # else half an address would be none
+        head = (head.rsplit(None, 1) or [""])[0]  # else half an address would be none
     data = masked(head).encode("utf-8", "replace")
     if len(head) == len(text) and len(data) <= most:
         return data.decode()

@@ -113,8 +113,8 @@ class Leaves:
             made += [f"{month}.p{part}.html" for part in range(2, -(-messages // MONTH) + 1)]
             made.append(f"{month}.html")
         full = await view.catalogue.count() // FEED
-        for kind in ("atom", "json"):
-            made += [f"feed/{number}.{kind}" for number in range(1, full + 1)]
+        for number in range(1, full + 1):
+            made += [f"feed/{number}.atom", f"feed/{number}.json"]
         return (*made, "feed.atom", "feed.json", "search", "")
 
     # --- made for files ---------------------------------------------------------------------

@@ -71,6 +71,8 @@ def _masked(pieces: list[str]) -> Iterator[str]:
     for number, text in enumerate(seen):
         yield pieces[number] if number % 2 else _written(_left(text, start, found))
         start += len(text)
+        if number % 2 and found and start - len(text) <= found[0][0] < start:
+            found[0] = (start, found[0][1])  # it begins at a line's end: its `…` is the next text's
 
 
 def _gap(tag: str) -> str:

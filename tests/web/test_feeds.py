@@ -7,8 +7,9 @@ from xml.etree import ElementTree as Xml
 import trio
 
 from node.encoding import names
-from node.ports import Request
+from node.ports import Request, Shown
 from node.web.feeds import ENTRY, FEED, TEXTS
+from tests.fakes.taking_apart import InlineReader
 from tests.fakes.world import Machine, world
 from tests.services.shelves import letter, published, row_of
 from tests.web.test_message import got, opened, shown
@@ -27,6 +28,41 @@ async def test_the_text_of_an_entry_is_bounded(
             assert ENTRY - 8 < len(text.encode()) <= ENTRY
             assert more == f"… cut; whole: {new['url']}"
             assert old["content_text"].endswith("text 1")
+
+
+async def test_a_text_without_words(autojump_clock: trio.testing.MockClock, tmp_path: Path) -> None:
+    async with world() as w:
+        anna = await w.add("anna")
+        mail = [letter(1, " " * 100_000 + "."), letter(2, "中" * 100_000)]
+        async with shown(anna, tmp_path, mail) as pages:
+            long, blank = json.loads((await got(pages, "feed.json")).body)["items"]
+            assert blank["content_text"].strip().startswith("… cut; whole: ")
+            assert long["content_text"].startswith("中" * 5000)
+
+
+async def test_both_forms_of_a_document_are_made_of_one_look_at_its_mail(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path
+) -> None:
+    async with world() as w:
+        anna = await w.add("anna")
+        reader = Counting()
+        await published(anna, "cats", [letter(n) for n in range(FEED)])
+        async with opened(anna, tmp_path, reader) as pages:
+            for path in ("feed/1.atom", "feed/1.json", "feed.json", "feed.atom"):
+                assert (await got(pages, path)).body.count(b"text 7") == 1
+            assert reader.pages == FEED
+            await anna.on.publisher.remove(anna.owner(), "cats", "7", "asked for")
+            assert b"text 7" not in (await got(pages, "feed.json")).body
+
+
+class Counting(InlineReader):
+    """Counts what it is asked."""
+
+    pages = 0
+
+    async def page(self, content: bytes) -> Shown | None:
+        self.pages += 1
+        return await super().page(content)
 
 
 async def test_a_feed_as_a_whole_is_bounded(

@@ -51,9 +51,9 @@ async def shown(machine: Machine, folder: Path, mail: Sequence[bytes]) -> AsyncI
         yield pages
 
 
-def opened(machine: Machine, folder: Path) -> "aclosing[Pages]":
+def opened(machine: Machine, folder: Path, feeds: InlineReader | None = None) -> "aclosing[Pages]":
     """The pages of a node."""
-    readers = (InlineReader(), InlineReader(), InlineReader())
+    readers = (InlineReader(), feeds or InlineReader(), InlineReader())
     return aclosing(Pages(machine.on.core, folder, InlineThreads(), readers))
 
 

@@ -50,6 +50,7 @@ def test_no_address_is_left(source: str) -> None:
     [
         ("<p>a&amp;b &lt;c&gt; \xa0 <b>d</b></p>", "<p>a&amp;b &lt;c&gt; &nbsp; <b>d</b></p>"),
         ("<p>a@<b>b.example</b>, c</p>", "<p>a@<b>…</b>, c</p>"),
+        ("<p>a@<br>b.example</p>", "<p>a@<br>…</p>"),
         ("<p>a@b</p><p>c.example</p>", "<p>a@b</p><p>c.example</p>"),
         ("x <b>a</b>@b.<i>example</i> y", "x <b>a</b>@…<i></i> y"),
         ('<a href="top">a</a><a href="/b">b</a><a href="//c">c</a><a href="#d">d</a>', None),
