@@ -22,7 +22,7 @@ from tests.e2e.test_invite_page import opened
 from tests.web.test_pages import HOSTILE, MAIL, get, letter
 
 LINK = re.compile(
-    rb"""(?:href|url|action)=['"]?([^'" >]+)|"(?:url|home_page_url|feed_url)": "(.+?)\""""
+    rb"""(?:href|url|action)=['"]?([^'" >]+)|"(?:url|home_page_url|feed_url|next_url)": "(.+?)\""""
 )
 MORE = [
     *(letter(n, None, "Mar") for n in range(200, 410)),  # a month of two pages
