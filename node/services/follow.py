@@ -392,7 +392,7 @@ def _advised(error: WillcallError, *, silent: str, wrong: str) -> WillcallError:
 
 def _nothing_newer(row: Archive) -> Refused:
     return Refused(
-        f"nothing newer there than the backup, which had {row.backed} entries; others may have "
+        f"nothing newer there than the backup had, {row.backed} of its entries; others may have "
         f"seen more of {row.name}, so it still signs nothing",
         reason="behind",
         next=f"another mirror: willcall archive poll {row.name} --from URL, or "

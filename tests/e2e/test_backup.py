@@ -11,6 +11,8 @@ import pytest
 from tests.conftest import CHECKOUT
 from tests.e2e.conftest import Make
 from tests.e2e.homes import PROGRAM, Home, clean_env, ended, until
+from tests.e2e.test_archives import mbox, publish
+from tests.services.shelves import letter
 
 LARGE = os.urandom(1_300_000)
 
@@ -107,6 +109,35 @@ def test_backup_disk_gone_restore_nothing_lost(pair: Pair) -> None:
     ben.settled(both[1], "confirmed")
     assert len(anna.json("inbox")) == 6
     assert len(ben.json("inbox")) == 3
+
+
+def test_an_archive_signs_on_where_its_followers_are(pair: Pair, make: Make) -> None:
+    """A mirror with nothing newer proves nothing; one with more, or a new epoch, frees it."""
+    anna, ben, carl = pair.anna, pair.ben, make("carl")
+    carl.start()
+    row = publish(anna, "cats", [letter(1)])
+    for home in (ben, carl):
+        home.json("archive", "follow", row["link"])
+        home.json("archive", "poll", "cats")
+    urls = [home.json("archive", "publish", "cats")["url"] for home in (ben, carl)]
+    pair.backup()
+    anna.json("archive", "add", "cats", "-", data=mbox([letter(2)]))
+    assert ben.json("archive", "poll", "cats")["after"] == 2
+    gone(anna)
+    anna.json("restore", str(pair.file), data=pair.words)
+    anna.start()
+    said = anna.refuses(77, "archive", "poll", "cats", "--from", urls[1])
+    assert said["detail"].startswith("nothing newer there than the backup had")
+    assert "--new-epoch" in said["next"]
+    assert "signs nothing" in anna.says("archive", "list")
+    assert anna.refuses(77, "archive", "add", "cats", "-", data=mbox([letter(3)]))["error"] == (
+        "behind"
+    )
+    assert "signs nothing" in anna.says("doctor")
+    assert anna.json("archive", "poll", "cats", "--from", urls[0])["after"] == 2
+    anna.json("archive", "add", "cats", "-", data=mbox([letter(3)]))
+    for home in (ben, carl):
+        assert home.json("archive", "poll", "cats")["after"] == 3
 
 
 def test_somewhere_else(pair: Pair, folder: Path) -> None:

@@ -690,6 +690,39 @@ async def test_a_restored_operator_that_caught_up_in_two_steps(
         assert (await verified(anna, "cats")).size == 3
 
 
+async def test_an_operator_with_a_backup_from_before_a_new_epoch(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """The key of that log is in no backup: it is caught up with, named, and another one begun."""
+    async with world() as w:
+        anna, ben = await w.add("anna"), await w.add("ben")
+        await published(anna, "cats", [letter(0)])
+        await anna.flushed()
+        disk, files, then = anna.disk.copy(), anna.files, anna.now()
+        await added(anna, "cats", [letter(1)])
+        await anna.on.publisher.new_epoch(anna.owner(), "cats")
+        await added(anna, "cats", [letter(2), letter(3)])
+        await follow(ben, url(anna, "cats"))
+        await poll(ben, "cats")
+        await ben.on.publisher.publish(ben.owner(), "cats")
+        await w.off(anna)
+        await anna.restore(disk, files.copy(), then)
+        await w.back(anna)
+        by = place.parse(url(ben, "cats"))
+        for _ in range(2):
+            with pytest.raises(Refused, match="began after the backup") as found:
+                await anna.on.follower.poll(row_of(anna, "cats"), by)
+            assert "--new-epoch" in (found.value.next or "")
+            with pytest.raises(Refused):
+                await added(anna, "cats", [letter(9)])
+        await anna.on.publisher.new_epoch(anna.owner(), "cats")
+        assert row_of(anna, "cats").epoch == 3
+        await added(anna, "cats", [letter(9)])
+        assert (await poll(ben, "cats")).epoch == 3
+        assert row_of(ben, "cats").fork == ()
+        assert await contents(ben, "cats") == [letter(n) for n in (2, 3, 9)]
+
+
 async def test_or_with_a_new_epoch(autojump_clock: trio.testing.MockClock) -> None:
     async with world() as w:
         anna, ben = await w.add("anna"), await w.add("ben")
