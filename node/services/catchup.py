@@ -183,7 +183,8 @@ class Poll:
         block = await self._reach.about()
         about = abouts.decode(block).verify()
         check_owner(about, self._row.publisher)
-        if about.epoch <= self._log.epoch or not self._row.urls:
+        # An own one was restored, from before that log: it is caught up with, and has no key here.
+        if about.epoch <= self._log.epoch or not (self._row.urls or self._row.behind):
             return False
         if (about.access == abouts.PRIVATE) != self._row.private:
             raise Unverified(

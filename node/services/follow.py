@@ -228,14 +228,15 @@ class Follower:
                 raise
             except (Malformed, Unverified, Unreachable) as error:
                 if row.behind and error.reason == "rolled-back":
-                    raise _nothing_newer(row) from error
+                    raise self._still_behind(row) from error
                 # What does not hold is worse than silence: it is what is told in the end.
                 if failed is None or isinstance(failed, Unreachable):
                     failed = error
                 continue
             await self._refreshed(row, reach)
-            if (await self._done(row, reach, by)).behind:
-                raise _nothing_newer(row)
+            done = await self._done(row, reach, by)
+            if done.behind:
+                raise self._still_behind(done)
             return polled
         assert failed is not None, "there is an address at least"
         if by:
@@ -289,12 +290,31 @@ class Follower:
             if stored.urls:
                 stored = machine.on_polled(stored, now, jitter, kept)
             elif by is not None:
-                behind = stored.behind and library.log_of(tx, stored).size <= stored.backed
+                log = library.log_of(tx, stored)
+                behind = stored.behind and (log.size <= stored.backed or not log.signing)
                 stored = stored.but(behind=behind, verified=now)
             tx.archives.put(stored)
             return stored
 
         return await self._core.db.transact(work)
+
+    def _still_behind(self, row: Archive) -> Refused:
+        """Why an archive that was restored signs nothing, though a mirror was asked."""
+        log = self._core.db.read(lambda tx: library.log_of(tx, row))
+        begin = f"willcall archive publish {row.name} --new-epoch"
+        if not log.signing:
+            return Refused(
+                f"epoch {row.epoch} of {row.name} began after the backup, which has no key of it; "
+                "what the mirror has of it is here now",
+                reason="behind",
+                next=begin,
+            )
+        return Refused(
+            f"nothing newer there than the backup had, {row.backed} of its entries; others may "
+            f"have seen more of {row.name}, so it still signs nothing",
+            reason="behind",
+            next=f"another mirror: willcall archive poll {row.name} --from URL, or {begin}",
+        )
 
     async def _failed(self, row: Archive, error: WillcallError) -> None:
         now, jitter = self._core.now(), self._core.jitter()
@@ -388,16 +408,6 @@ def _advised(error: WillcallError, *, silent: str, wrong: str) -> WillcallError:
     if error.next is None:
         error.next = silent if isinstance(error, Unreachable) else wrong
     return error
-
-
-def _nothing_newer(row: Archive) -> Refused:
-    return Refused(
-        f"nothing newer there than the backup had, {row.backed} of its entries; others may have "
-        f"seen more of {row.name}, so it still signs nothing",
-        reason="behind",
-        next=f"another mirror: willcall archive poll {row.name} --from URL, or "
-        f"willcall archive publish {row.name} --new-epoch",
-    )
 
 
 def _check_same(first: place.Place, ours: bytes, other: place.Place, theirs: bytes) -> None:

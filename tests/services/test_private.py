@@ -8,6 +8,7 @@ import trio
 from nacl.exceptions import CryptoError
 
 from node.archive import entry as entries
+from node.archive import place
 from node.crypto import keys
 from node.crypto import sealed as seals
 from node.encoding import cid as cids
@@ -582,14 +583,40 @@ async def test_an_operator_with_an_old_backup_gets_its_keys_back(
         await w.back(anna)
         with pytest.raises(Refused, match="restored"):
             await added(anna, "family", [letter(3)])
-        from node.archive import place
-
         await anna.on.follower.poll(row_of(anna, "family"), place.parse(url(ben, "family")))
         assert await contents(anna, "family") == [letter(1), letter(2)]
         assert [each.did for each in row_of(anna, "family").readers] == [key_of(ben)]
         await added(anna, "family", [letter(3)])
         await poll(ben, "family")
         assert await contents(ben, "family") == [letter(1), letter(2), letter(3)]
+
+
+async def test_a_restored_operator_catches_up_with_a_newer_epoch(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Its readers and keys come along, and the next log is theirs as well."""
+    async with world() as w:
+        anna, ben = await couple(w, "ben")
+        await published(anna, [letter(1)])
+        await invited(anna, ben)
+        await anna.flushed()
+        disk, files, memory = anna.disk.copy(), anna.files.copy(), anna.now()
+        await anna.on.publisher.new_epoch(anna.owner(), "family")
+        await added(anna, "family", [letter(2)])
+        await follow(ben, url(anna, "family"))
+        await poll(ben, "family")
+        await ben.on.publisher.publish(ben.owner(), "family")
+        await w.off(anna)
+        await anna.restore(disk, files, memory)
+        await w.back(anna)
+        with pytest.raises(Refused, match="began after the backup"):
+            await anna.on.follower.poll(row_of(anna, "family"), place.parse(url(ben, "family")))
+        assert await contents(anna, "family") == [letter(1), letter(2)]
+        await anna.on.publisher.new_epoch(anna.owner(), "family")
+        await added(anna, "family", [letter(3)])
+        await poll(ben, "family")
+        assert (row_of(ben, "family").epoch, row_of(ben, "family").fork) == (3, ())
+        assert await contents(ben, "family") == [letter(2), letter(3)]
 
 
 async def test_the_log_is_verified_by_who_reads_nothing(
