@@ -95,6 +95,24 @@ def own(tx: Tables, owner: Owner, name: str) -> Archive:
     return row
 
 
+def check_signs(row: Archive) -> None:
+    """Raises Refused where more may have been signed of an own archive than is known here."""
+    if row.fork:
+        raise Refused(
+            row.reason or f"{row.name} has two histories",
+            reason="forked",
+            next=f"willcall archive publish {row.name} --new-epoch",
+        )
+    if row.behind:
+        raise Refused(
+            f"{row.name} was restored from a backup, and may have published more since; "
+            "signing now could rewrite its history",
+            reason="behind",
+            next=f"willcall archive poll {row.name} --from URL   (a mirror), or "
+            f"willcall archive publish {row.name} --new-epoch",
+        )
+
+
 def served(tx: Tables, name: str) -> Archive | None:
     """The archive that this node serves under that name: to everybody, or to its readers."""
     return next(tx.archives.by("public", digest(name)), None)

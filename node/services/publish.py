@@ -24,7 +24,7 @@ from node.crypto import keys
 from node.crypto.note import Verifier
 from node.encoding import cid as cids
 from node.encoding.cid import Cid
-from node.errors import Absent, Conflict, Refused, TooLarge
+from node.errors import Absent, Conflict, TooLarge
 from node.machines import rows
 from node.machines.rows import Archive, Item, Log, Owner
 from node.mail import scan
@@ -446,20 +446,7 @@ def append_to(
     Raises:
         Refused: this archive was restored from a backup: it may have signed more than it knows.
     """
-    if row.fork:
-        raise Refused(
-            row.reason or f"{row.name} has two histories",
-            reason="forked",
-            next=f"willcall archive publish {row.name} --new-epoch",
-        )
-    if row.behind:
-        raise Refused(
-            f"{row.name} was restored from a backup, and may have published more since; "
-            "signing now could rewrite its history",
-            reason="behind",
-            next=f"willcall archive poll {row.name} --from URL   (a mirror), or "
-            f"willcall archive publish {row.name} --new-epoch",
-        )
+    library.check_signs(row)
     blocks = [entry.encode(each) for each, _ in found]
     if row.private:
         key = log.keys[-1][1]

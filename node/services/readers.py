@@ -100,11 +100,13 @@ class Readers:
             NoContact: a reader is a contact; a mirror may be any key.
             NotYet: the contact's record is not here yet.
             Conflict: there are as many as there may be.
+            Refused: it was restored and did not catch up: its keys may not be the newest.
         """
         now = self._core.now()
 
         def work(tx: Tables) -> Archive:
             row = _private(tx, owner, name)
+            library.check_signs(row)
             made = _reader(tx, owner, who, now, mirror=mirror)
             if made.did == owner.owner:
                 raise Usage("the owner of an archive reads it anyway")
@@ -130,12 +132,14 @@ class Readers:
         Raises:
             NoContact: it is no reader.
             Conflict: this epoch had as many keys as it may have.
+            Refused: it was restored and did not catch up.
         """
         core, now = self._core, self._core.now()
         key, nonce = core.randomness.bytes(32), core.randomness.bytes(objects.NONCE)
 
         def work(tx: Tables) -> Archive:
             row = _private(tx, owner, name)
+            library.check_signs(row)
             log = library.log_of(tx, row)
             gone = _named(tx, owner, who)
             kept = tuple(each for each in row.readers if each.did != gone)

@@ -391,6 +391,26 @@ async def test_who_may_be_a_reader(autojump_clock: trio.testing.MockClock) -> No
         )
 
 
+@pytest.mark.parametrize("what", ["add", "remove"])
+async def test_a_restored_archive_changes_its_readers_once_it_has_caught_up(
+    autojump_clock: trio.testing.MockClock, what: str
+) -> None:
+    """Keys were made since the backup, perhaps: older words would undo what was said of them."""
+    async with world() as w:
+        anna, ben, cleo = await couple(w, "ben", "cleo")
+        await published(anna, [letter(1)])
+        await invited(anna, ben)
+        row = row_of(anna, "family")
+        await anna.on.core.db.transact(lambda tx: tx.archives.put(row.but(behind=True, backed=1)))
+        before = log_of(anna, "family"), row_of(anna, "family")
+        readers, who = anna.on.readers, did(cleo if what == "add" else ben)
+        change = readers.add if what == "add" else readers.remove
+        with pytest.raises(Refused) as refused:
+            await change(anna.owner(), "family", who)
+        assert refused.value.reason == "behind"
+        assert (log_of(anna, "family"), row_of(anna, "family")) == before
+
+
 async def test_a_removal_of_a_reader_never_meets_an_import_half_way(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
