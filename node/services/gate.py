@@ -22,7 +22,8 @@ class Seen:
 
     Where all of it was strangers', the answer that was given is kept and given again; a
     contact's is looked up anew, and so is one that stays large when it is compressed. Filled only
-    after the check: what nobody signed must not keep out what somebody will.
+    after the check: what nobody signed must not keep out what somebody will. Each call has its
+    own: what is a batch is no introduction.
     """
 
     def __init__(self, size: int = limits.SEEN) -> None:

@@ -189,12 +189,12 @@ def make(
     )
     calls = Calls(switch)
     strangers = Strangers(core, Evidence(core, calls, world or World()))
-    gate, seen = Gate(core), Seen()
-    admission = Admission(core, strangers, gate, seen)
+    gate = Gate(core)
+    admission = Admission(core, strangers, gate, Seen())
     greeter = Greeter(core, calls)
     serving = Serving(core)
     directory, desk = Directory(core, calls), Desk(core, Doorman(core))
-    introductions = Introductions(core, strangers, gate, seen)
+    introductions = Introductions(core, strangers, gate, Seen())
     peers = Peers(
         core, admission, Hearing(core, strangers), introductions, serving, directory, desk
     )

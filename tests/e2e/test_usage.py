@@ -97,7 +97,7 @@ def test_no_such_contact_or_owner(friends: Friends) -> None:
         ("send", "--to", "nobody@example.org", "-m", "x"),
         ("contact", "show", "nobody"),
         ("contact", "rename", "nobody", "x"),
-        ("contact", "block", STRANGER),
+        ("contact", "block", "nobody"),
         ("contact", "remove", "nobody"),
         ("allow", STRANGER),
         ("--owner", "nobody", "inbox"),

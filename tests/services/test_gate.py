@@ -10,12 +10,13 @@ import pytest
 from node import limits
 from node.crypto import keys
 from node.encoding import cbor, names
-from node.objects import answer
+from node.objects import answer, notification
 from node.objects.answer import HELD, Answer, refused
+from node.objects.introduction import INTRODUCTION, Introduction
 from node.ports import Response
 from node.services.gate import Seen
 from tests.fakes.world import world
-from tests.services.puppet import Puppet, some
+from tests.services.puppet import Puppet, reason, some
 from tests.services.test_meeting import remove
 
 WORDS = (HELD, *(refused(word) for word in ("malformed", "forged", "clock", "expired")))
@@ -126,3 +127,26 @@ async def test_a_contact_that_was_removed_is_held_though_its_bytes_are_known(
         assert answer.decode((await eve.introduce(anna)).body).state == "accepted"
         await remove(anna, eve.key)
         assert answer.decode((await eve.introduce(anna)).body) == HELD
+
+
+async def test_what_one_call_has_seen_is_not_known_to_another(autojump_clock: object) -> None:
+    """An introduction is no batch, nor a batch an introduction, whichever came first."""
+    async with world() as w:
+        anna, eve = await w.add("anna"), Puppet(w, "eve")
+        batch = notification.encode_batch(eve.batch(eve.item(anna, eve.letter())))
+        introduction = INTRODUCTION.sign(
+            Introduction(
+                sender=eve.key,
+                to=anna.owner().owner,
+                record=eve.record(),
+                capability=some("capability", 16),
+                issued=eve.now(),
+            ),
+            eve.keys.signing,
+        )
+        calls = {"/v1/introductions": introduction, "/v1/notifications": batch}
+        for call, body in calls.items():
+            assert (await eve.post(anna, call, body)).status == 200
+        for call, body in zip(calls, reversed(calls.values()), strict=True):
+            answered = await eve.post(anna, call, body)
+            assert (answered.status, reason(answered)) == (400, "malformed"), call
