@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from tests.ports import free_port
+
 CONF = """
 server:
     rundir: "{home}"
@@ -40,17 +42,6 @@ HEAD = (
 )
 PATIENCE = 30.0
 """Seconds until it serves; a busy machine takes its time."""
-
-
-def free_port() -> int:
-    """A port that is free for UDP and TCP now."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        with socket.socket() as other, suppress(OSError):
-            other.bind(("127.0.0.1", port))
-            return port
-    return free_port()
 
 
 @contextmanager

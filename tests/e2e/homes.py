@@ -10,7 +10,6 @@ import json
 import os
 import select
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ from typing import Any, TypeVar
 
 from cli.local import Local
 from tests.conftest import CHECKOUT
+from tests.ports import free_port
 
 T = TypeVar("T")
 
@@ -260,13 +260,6 @@ def until(fact: Callable[[], T | None], seconds: float = 15.0) -> T:
         assert time.monotonic() < end, "it did not happen in time"
         time.sleep(0.02)
     return found
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
 
 
 def meet(first: Home, second: Home, *options: str) -> None:

@@ -19,9 +19,10 @@ import pytest
 from tests.archive import independent
 from tests.docs import pages
 from tests.e2e.conftest import Make
-from tests.e2e.homes import Home, free_port, until
+from tests.e2e.homes import Home, until
 from tests.e2e.test_archives import Web, mbox, publish
 from tests.e2e.test_monitor import over_socket
+from tests.ports import free_port
 from tests.services.shelves import letter
 
 PAGE = (pages.DOCS / "operating-archives.md").read_text(encoding="utf-8")

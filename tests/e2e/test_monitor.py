@@ -6,8 +6,9 @@ import urllib.request
 from typing import Any
 
 from tests.e2e.conftest import Make
-from tests.e2e.homes import Home, free_port, until
+from tests.e2e.homes import Home, until
 from tests.localapi.test_monitor import read
+from tests.ports import free_port
 
 
 def over_socket(home: Home, path: str) -> tuple[int, str]:

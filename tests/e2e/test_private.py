@@ -8,8 +8,9 @@ from typing import Any
 import feedparser
 
 from tests.e2e.conftest import Make
-from tests.e2e.homes import Home, free_port, meet, until
+from tests.e2e.homes import Home, meet, until
 from tests.e2e.test_archives import mbox
+from tests.ports import free_port
 from tests.services.shelves import letter
 
 SECRET = b"number"

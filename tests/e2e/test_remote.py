@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import Make
-from tests.e2e.homes import Done, Home, free_port, until, willcall
+from tests.e2e.homes import Done, Home, until, willcall
+from tests.ports import free_port
 
 
 class Far:

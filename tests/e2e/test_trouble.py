@@ -19,7 +19,8 @@ import pytest
 
 from cli import reasons
 from tests.e2e.conftest import Make
-from tests.e2e.homes import Home, ended, free_port, meet, until
+from tests.e2e.homes import Home, ended, meet, until
+from tests.ports import free_port
 
 NOBODY = "did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK"
 

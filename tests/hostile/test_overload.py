@@ -15,9 +15,10 @@ import trio
 
 from node.units import MIB
 from tests.conftest import CHECKOUT
-from tests.e2e.homes import Home, ended, free_port, meet
+from tests.e2e.homes import Home, ended, meet
 from tests.hostile.crowd import Act, crowd, dripping, greedy, saying, silent
 from tests.hostile.enemy import Enemy
+from tests.ports import free_port
 
 LETTERS = 4
 ROOM = 160 * MIB

@@ -15,10 +15,11 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests import browser as browsers
-from tests.e2e.homes import Home, ended, free_port
+from tests.e2e.homes import Home, ended
 from tests.e2e.test_archives import Web, mbox
 from tests.e2e.test_archives_cached import nginx_of, served, snippet
 from tests.e2e.test_invite_page import opened
+from tests.ports import free_port
 from tests.web.test_pages import HOSTILE, MAIL, get, letter
 
 LINK = re.compile(
