@@ -115,7 +115,9 @@ class Judge:
             self._hear_lost(POLL.decode(request.body).claim, self.run.world.net.machines[to])
 
     def _hear_lost(self, said: Poll, machine: Machine) -> None:
-        if said.lost is not None:
+        # By its time a copy from long ago, or of a wrong clock: it is refused, so nobody heard.
+        refused = abs(said.issued - machine.now()) > limits.CLOCK_SKEW
+        if said.lost is not None and not refused:
             self.asked.setdefault((said.sender, said.to, said.lost), machine.now())
 
     def _asked_late(self, row: Delivery) -> bool:
