@@ -216,7 +216,8 @@ def try_(path: Path = typer.Argument(..., metavar="FILE")) -> None:
 
     FILE is what `willcall held --raw` printed, on one day or on many: each is judged anew, with
     the DNS of today; or `willcall held --json`: by the facts of that day, among which the reverse
-    DNS is only where it was asked. At most 30 names of one domain are looked up in an hour.
+    DNS is only where it was asked. In an hour it looks up 120 names of one domain at most,
+    8 of them for one network.
     Example: willcall policy try held.json
     """
     rows: list[Any] = []

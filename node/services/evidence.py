@@ -88,7 +88,7 @@ class _Shares:
         whole, share = domain.encode(), digest(domain, network)
         if not self._shares.left(share, now) or not self._domains.take(whole, now):
             return False
-        return bool(self._shares.take(share, now))
+        return self._shares.take(share, now) > 0
 
 
 def _hourly(count: int) -> Buckets:

@@ -54,7 +54,7 @@ class Letters:
             return await self._eml(view, item)
         if kind == "body.html":
             return await self._body(view, row, item)
-        thread = await view.catalogue.thread(row.message, THREAD)
+        thread = await view.catalogue.thread(row.message, THREAD + 1)
         root = (await view.catalogue.roots([row.root]))[row.root]
 
         async def make(view: View) -> Made:
@@ -66,7 +66,8 @@ class Letters:
                 "message",
                 it["subject"],
                 it=it,
-                rows=looks.tree(thread),
+                rows=looks.tree(thread[:THREAD]),
+                listed=THREAD if len(thread) > THREAD else None,
                 root=cids.show(root),
                 **_inside(row, item, shown, signature),
             )

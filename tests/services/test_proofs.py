@@ -5,7 +5,7 @@ import trio
 
 from node.objects.record import Endpoint
 from node.ports import Request, Response
-from tests.fakes.world import Machine, until, world
+from tests.fakes.world import Machine, World, until, world
 from tests.services.test_callback import HOUR, Stranger, calls, slots, strict, wrote
 
 
@@ -150,12 +150,17 @@ async def test_the_domain_s_own_word_is_asked_for_at_the_proven_address(
 # --- strict ----------------------------------------------------------------------------------
 
 
+async def doubtful(w: World) -> tuple[Machine, Stranger]:
+    """To the strict policy eve's domain is proven, and her reverse DNS does not answer."""
+    anna = await w.add("anna")
+    strict(anna)
+    w.net.dns.broken["192.0.2.7"] = "temporary"
+    return anna, await wrote(w, anna, "node.eve.org", "192.0.2.7")
+
+
 async def test_strict_shows_nobody_whose_reverse_dns_is_not_known(autojump_clock: object) -> None:
     async with world() as w:
-        anna = await w.add("anna")
-        strict(anna)
-        w.net.dns.broken["192.0.2.7"] = "temporary"
-        eve = await wrote(w, anna, "node.eve.org", "192.0.2.7")
+        anna, eve = await doubtful(w)
         await trio.sleep(3 * HOUR)
         assert calls(eve) == 0
         await trio.sleep(30 * HOUR)
@@ -164,10 +169,7 @@ async def test_strict_shows_nobody_whose_reverse_dns_is_not_known(autojump_clock
 
 async def test_strict_waits_for_a_reverse_dns_that_is_down(autojump_clock: object) -> None:
     async with world() as w:
-        anna = await w.add("anna")
-        strict(anna)
-        w.net.dns.broken["192.0.2.7"] = "temporary"
-        eve = await wrote(w, anna, "node.eve.org", "192.0.2.7")
+        anna, eve = await doubtful(w)
         await trio.sleep(0.5 * HOUR)
         del w.net.dns.broken["192.0.2.7"]
         w.net.dns.reverse["192.0.2.7"] = ("node.eve.org",)

@@ -243,3 +243,24 @@ async def test_a_reader_of_this_node_is_led_nowhere_else(
             assert page is not None
             assert b"all archives" not in page.body
             assert b"all archives" in (await got(pages, "")).body
+
+
+async def test_a_conversation_that_is_cut_says_so(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(letters, "THREAD", 2)
+    answers = [letter(0), *(_answer(number) for number in (1, 2))]
+    async with world() as w:
+        anna = await w.add("anna")
+        async with shown(anna, tmp_path, answers) as pages:
+            page = await words(pages, (await messages(pages))[0])
+            assert "The conversation, the first 2 of more" in page
+            assert "number 1" in page
+    async with world() as w:
+        anna = await w.add("anna")
+        async with shown(anna, tmp_path / "again", answers[:2]) as pages:
+            assert "of more" not in await words(pages, (await messages(pages))[0])
+
+
+def _answer(number: int) -> bytes:
+    return b"In-Reply-To: <0@example.org>\n" + letter(number)
