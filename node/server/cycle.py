@@ -1,15 +1,18 @@
-"""One HTTP request and its answer, between h11 and an ASGI application.
+"""One HTTP request and its answer, between a connection and an ASGI application.
 
 What the connection does before and after is in `node.server.http1`. Here are the deadlines
 for body, answer and whole request, and what becomes of an application that fails.
+
+A body has the length that its head declares (chunks are refused), an answer the one that it
+declares itself; one without is sent in chunks (RFC 9112 §7.1), or ends with the connection where
+HTTP/1.0 asked.
 """
 
 import logging
 import math
+from collections.abc import Sequence
 from email.utils import formatdate
-from urllib.parse import unquote
 
-import h11
 import trio
 
 from node.asgi import AGAIN, App, ClientGone, Message, Scope, Traffic, respond
@@ -17,6 +20,7 @@ from node.errors import WillcallError
 from node.ports import Clock, Response
 from node.problems import problem, problem_of
 from node.server.admission import FOREVER, ServerLimits
+from node.server.heads import Head, Heads
 from node.server.repeats import Repeats, Told
 from node.units import KIB, SECOND
 
@@ -25,7 +29,10 @@ log = logging.getLogger(__name__)
 CHUNK = 64 * KIB
 """Bytes read or written at once."""
 
-Fields = list[tuple[bytes, bytes]]
+GO_ON = b"HTTP/1.1 100 \r\n\r\n"
+"""A client that asked first may send its body now (RFC 9110 §15.2.1)."""
+BODILESS = (204, 304)
+"""Statuses of answers without a body, whatever they declare (RFC 9112 §6.3)."""
 
 
 def seconds(length: int) -> float:
@@ -43,6 +50,7 @@ class House:
         self.traffic = traffic
         self.limits = limits
         self.stopping = False
+        self.heads = Heads(limits)
         self.repeats = Repeats()
         self._clock = clock
         self._date = (0, b"")
@@ -58,10 +66,13 @@ class House:
 
 
 class Line:
-    """A client's connection: its bytes, its HTTP state, and the one deadline that holds now.
+    """A client's connection: its bytes, and the one deadline that holds now.
 
     One cancel scope serves for all deadlines, one after the other: a scope for each step
     took a quarter of the time of a request.
+
+    Attributes:
+        ahead: bytes that came and were not used yet.
     """
 
     def __init__(
@@ -70,8 +81,7 @@ class Line:
         self.house = house
         self.stream = stream
         self.client = client
-        limit = int(house.limits.section)
-        self.wire = h11.Connection(h11.SERVER, max_incomplete_event_size=limit)
+        self.ahead = b""
         self.scope = trio.CancelScope()
 
 
@@ -101,34 +111,31 @@ class Cycle:
     """One request and its answer: the `receive` and `send` of ASGI.
 
     Args:
-        request: None to answer what could not be read as a request.
-        fields: the request's header fields.
+        head: None to answer what could not be read as a request.
 
     Attributes:
+        unread: bytes of the body that did not come yet.
         told: an answer that may be told again to an equal request.
     """
 
-    def __init__(self, line: Line, request: h11.Request | None, fields: Fields) -> None:
+    def __init__(self, line: Line, head: Head | None) -> None:
         self._line = line
         self._house = line.house
-        self._wire = line.wire
-        self._request = request
-        self._fields = fields
-        # h11 has checked the number, and that there is only one.
-        self._left = next((int(value) for name, value in fields if name == b"content-length"), 0)
+        self._head = head
+        self.unread = head.length if head is not None else 0
+        self._waits = head is not None and head.waits
         self._inward = Meter(line.house.limits)
         self._outward = Meter(line.house.limits)
         self._whole = math.inf
         self._start: Message | None = None
-        self._started = self._told = self._gone = self._reading = False
-        self._closing = request is None
-        self._ahead = 0
+        self._started = self._told = self._gone = self._reading = self._done = False
+        self._closing = head is None or not head.stays
+        self._owed: int | None = 0
+        self._chunked = False
         self.told: Told | None = None
 
     async def run(self) -> bool:
         """Lets the app answer; True when the connection can take another request."""
-        if self._left == 0:
-            self._wire.next_event()  # the end of a request without a body
         self._whole = trio.current_time() + seconds(self._house.limits.request)
         self._line.scope.deadline = self._whole
         answer = await self._call()
@@ -182,42 +189,43 @@ class Cycle:
         return problem(500, "This node failed to answer; its owner can see why.", "bug")
 
     async def _reusable(self) -> bool:
-        while self._wire.our_state is h11.DONE and self._left > 0 and not self._gone:
+        if not self._done or self._closing:
+            return False
+        while self.unread > 0 and not self._gone:
             await self.receive()
-        return (self._wire.our_state, self._wire.their_state) == (h11.DONE, h11.DONE)
+        return not self._gone
 
     def _scope(self) -> Scope:
-        assert self._request is not None
-        raw, _, query = bytes(self._request.target).partition(b"?")
-        path = raw.decode("ascii")
+        head = self._head
+        assert head is not None
         return {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.4"},
             "http_version": "1.1",
-            "method": self._request.method.decode("ascii"),
+            "method": head.method,
             "scheme": "https" if isinstance(self._line.stream, trio.SSLStream) else "http",
-            "path": unquote(path) if "%" in path else path,
-            "raw_path": raw,
-            "query_string": query,
+            "path": head.path,
+            "raw_path": head.raw_path,
+            "query_string": head.query,
             "root_path": "",
-            "headers": self._fields,
+            "headers": head.fields,
             "client": self._line.client,
             "server": None,
         }
 
     def _named(self) -> dict[str, dict[str, str]]:
         """The call, as facts for `node.journal`."""
-        assert self._request is not None
+        assert self._head is not None
         # Without the query, which may hold what is not for a log.
-        path = self._request.target.partition(b"?")[0][:200]
-        return {"facts": {"call": f"{self._request.method.decode('ascii')} {path.decode('ascii')}"}}
+        path = self._head.raw_path[:200].decode("ascii")
+        return {"facts": {"call": f"{self._head.method} {path}"}}
 
     # --- from the client --------------------------------------------------------------
 
     async def receive(self) -> Message:
         """ASGI: the parts of the body; after them it returns when the client has left."""
         if not self._gone and not self._told:
-            data = await self._read_part() if self._left else b""
+            data = await self._read_part() if self.unread else b""
             if data is not None:
                 return self._part(data)
             self._gone = True
@@ -226,42 +234,41 @@ class Cycle:
         return {"type": "http.disconnect"}
 
     def _part(self, data: bytes) -> Message:
-        self._left -= len(data)
-        self._told = self._left == 0
-        if data and self._told:
-            self._wire.next_event()  # the end of the body, which h11 hands out apart
+        self.unread -= len(data)
+        self._told = self.unread == 0
         return {"type": "http.request", "body": data, "more_body": not self._told}
 
     async def _read_part(self) -> bytes | None:
         """Bytes of the body, as soon as there are any; None when their sender left."""
+        line = self._line
         try:
-            while (event := self._wire.next_event()) is h11.NEED_DATA:
-                if self._wire.they_are_waiting_for_100_continue:
-                    go_on = h11.InformationalResponse(status_code=100, headers=[])
-                    await self._write(self._wire.send(go_on) or b"")
+            if not line.ahead:
+                if self._waits:
+                    await self._write(GO_ON)
                 await self._read()
-        except (h11.RemoteProtocolError, trio.BrokenResourceError):
+        except trio.BrokenResourceError:
             return None
-        return bytes(event.data) if isinstance(event, h11.Data) else None
+        self._waits = False
+        data, line.ahead = line.ahead[: self.unread], line.ahead[self.unread :]
+        return data or None
 
     async def _read(self) -> None:
         line, start = self._line, trio.current_time()
         self._reading = True
         line.scope.deadline = min(self._whole, self._inward.until(start, 0))
-        data = await line.stream.receive_some(CHUNK)
+        line.ahead = bytes(await line.stream.receive_some(CHUNK))
         self._reading = False
-        self._inward.spent(trio.current_time() - start, len(data))
-        self._whole += len(data) / self._house.limits.rate
+        self._inward.spent(trio.current_time() - start, len(line.ahead))
+        self._whole += len(line.ahead) / self._house.limits.rate
         line.scope.deadline = self._whole
-        self._wire.receive_data(bytes(data))
 
     async def _until_gone(self) -> None:
+        line = self._line
         try:
-            # What was sent ahead waits in h11, but only so much of it.
-            while self._ahead <= CHUNK:
-                data = await self._line.stream.receive_some(CHUNK)
-                self._wire.receive_data(bytes(data))
-                self._ahead += len(data)
+            # What was sent ahead waits here, but only so much of it.
+            while len(line.ahead) <= CHUNK:
+                data = bytes(await line.stream.receive_some(CHUNK))
+                line.ahead += data
                 if not data:
                     break
             else:
@@ -277,6 +284,7 @@ class Cycle:
 
         Raises:
             ClientGone: nobody takes it any more.
+            RuntimeError: it is no answer: a field with a line end, more or less than its length.
         """
         if self._gone:
             raise ClientGone("the client left")
@@ -287,47 +295,76 @@ class Cycle:
 
     async def _body(self, data: bytes, *, more: bool) -> None:
         out = self._opening(len(data), more=more)
-        if self._request is not None and self._request.method == b"HEAD":
+        if self._head is not None and self._head.method == "HEAD":
             data = b""
+        self._count(len(data), more=more)
         # In slices, so that progress is seen, and a large answer is not copied as a whole.
         for at in range(0, len(data), CHUNK):
-            out += self._wire.send(h11.Data(data=data[at : at + CHUNK])) or b""
+            out += self._framed(data[at : at + CHUNK])
             if at + CHUNK < len(data):
                 await self._write(out)
                 out = b""
-        if not more:
-            out += self._wire.send(h11.EndOfMessage()) or b""
+        if not more and self._chunked:
+            out += b"0\r\n\r\n"
         await self._write(out)
+        self._done = not more
         if more:
             self._line.scope.deadline = self._whole
+
+    def _framed(self, data: bytes) -> bytes:
+        return b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data
+
+    def _count(self, size: int, *, more: bool) -> None:
+        """What was declared is sent: the next answer would begin in the middle of this one."""
+        if self._owed is None:
+            return
+        self._owed -= size
+        if self._owed < 0 or (self._owed and not more):
+            raise RuntimeError("the body has not the length that was declared")
 
     def _opening(self, size: int, *, more: bool) -> bytes:
         """The head of the answer, when it has not left yet."""
         if self._start is None:
-            if not self._started:
-                raise RuntimeError("http.response.body came before http.response.start")
+            if not self._started or self._done:
+                raise RuntimeError("http.response.body has no http.response.start")
             return b""
         date, again = self._house.date(), self._start.get(AGAIN)
-        fields = [*self._start.get("headers", ())]
-        if date:
-            fields.append((b"date", date))
-        if not more and not any(name.lower() == b"content-length" for name, _ in fields):
-            fields.append((b"content-length", str(size).encode("ascii")))
-        if self._last():
-            fields.append((b"connection", b"close"))
-        event = h11.Response(status_code=self._start["status"], headers=fields)
+        out = self._printed(self._start, size, date, more=more)
         self._start, self._started = None, True
-        out = self._wire.send(event) or b""
         if again is not None and not size and not more:
             before, _, after = out.partition(date) if date else (out, b"", b"")
             self.told = Told(before, after, again)
         return out
 
+    def _printed(self, start: Message, size: int, date: bytes, *, more: bool) -> bytes:
+        """The head of an answer; from now on it is known how its body is told apart."""
+        status, fields = start["status"], [*start.get("headers", ())]
+        length = next((value for name, value in fields if name.lower() == b"content-length"), None)
+        if length is None and not more and status not in BODILESS:
+            length = b"%d" % size
+            fields.append((b"content-length", length))
+        self._frame(status, length, fields)
+        if date:
+            fields.append((b"date", date))
+        self._closing = self._closing or self._last()
+        if self._closing:
+            fields.append((b"connection", b"close"))
+        return printed(status, fields)
+
+    def _frame(self, status: int, length: bytes | None, fields: list[tuple[bytes, bytes]]) -> None:
+        old = self._head is None or self._head.old
+        bodiless = status in BODILESS or (self._head is not None and self._head.method == "HEAD")
+        if length is None and status not in BODILESS:
+            self._closing = self._closing or old
+            if not old:
+                fields.append((b"transfer-encoding", b"chunked"))
+        self._chunked = length is None and not old and not bodiless
+        declared = None if length is None else int(length)
+        self._owed = 0 if bodiless else declared
+
     def _last(self) -> bool:
         """Whether the connection ends with this answer."""
-        unread = self._left > self._house.limits.unread
-        unsent = self._wire.they_are_waiting_for_100_continue
-        return self._house.stopping or self._closing or unread or unsent
+        return self._house.stopping or self.unread > self._house.limits.unread or self._waits
 
     async def _write(self, data: bytes) -> None:
         line, start = self._line, trio.current_time()
@@ -339,3 +376,17 @@ class Cycle:
             raise ClientGone("the client left") from error
         self._outward.spent(trio.current_time() - start)
         self._whole += len(data) / self._house.limits.rate
+
+
+def printed(status: int, fields: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """The head of an answer as it goes out.
+
+    Raises:
+        RuntimeError: a field would be more than one.
+    """
+    lines = [b"%b: %b\r\n" % field for field in fields]
+    made = b"HTTP/1.1 %d \r\n%b\r\n" % (status, b"".join(lines))
+    ends = len(lines) + 2
+    if (made.count(b"\r\n"), made.count(b"\n"), made.count(b"\r")) != (ends, ends, ends):
+        raise RuntimeError("a field of an answer has a line end in it")
+    return made

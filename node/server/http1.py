@@ -1,4 +1,4 @@
-"""HTTP/1.1 on trio: h11 parses, this file sets the limits, any ASGI 3 application answers.
+"""HTTP/1.1 on trio: h11 parses heads, this file sets the limits, any ASGI 3 application answers.
 
 One connection is one task. What a client can make it wait for has a deadline, what it can
 make it hold has a size. Where TLS is spoken, a handshake comes first; too slow: closed.
@@ -14,12 +14,11 @@ make it hold has a size. Where TLS is spoken, a handshake comes first; too slow:
 HTTP/1.0 (but to read: text browsers speak it), chunked requests and absolute targets are
 refused. An `Upgrade` is not taken up,
 as RFC 9110 §7.8 lets a server do: the request gets its HTTP/1.1 answer. Requests sent
-ahead (pipelining) wait in the socket and are answered one after the other.
+ahead (pipelining) wait and are answered one after the other.
 Who may connect is counted in `node.server.admission`; the calls are the application's.
 """
 
 import math
-import re
 import socket
 from collections.abc import Sequence
 from functools import partial
@@ -32,7 +31,8 @@ from node.asgi import App, ClientGone, Traffic
 from node.ports import Clock, Response
 from node.problems import problem
 from node.server.admission import ConnectionCaps, ServerLimits
-from node.server.cycle import CHUNK, Cycle, Fields, House, Line, seconds
+from node.server.cycle import CHUNK, Cycle, House, Line, seconds
+from node.server.heads import END, Head
 from node.server.listen import open_tcp, open_unix
 from node.units import KIB
 
@@ -42,10 +42,6 @@ Listener: TypeAlias = trio.abc.Listener[trio.abc.Stream]
 
 HEAD_CHUNK = 8 * KIB
 """Bytes read at once while a head is awaited; more is a body or a flood."""
-_HOST = re.compile(rb"(?:[\w.~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?", re.ASCII)
-"""`uri-host [":" port]` (RFC 9112 §3.2, RFC 3986 §3.2.2)."""
-OLD = (b"GET", b"HEAD")
-"""What may be asked by HTTP/1.0: nothing with a body."""
 LINGERED = 4
 """Chunks read away after a refusal, so that a small body does not reset our answer."""
 
@@ -173,8 +169,7 @@ class _Connection(Line):
         self.admitted = False
         self._server = server
         self._cycle: Cycle | None = None
-        self._answered = False
-        self._raw = b""
+        self._answered = self._unheard = False
 
     async def run(self) -> None:
         """Answers requests until one side has enough."""
@@ -182,7 +177,6 @@ class _Connection(Line):
             with self.scope:
                 await self._shake_hands()
                 while await self._one():
-                    self.wire.start_next_cycle()
                     self._answered = True
                 await self._linger()
             if self.scope.cancelled_caught:
@@ -209,26 +203,27 @@ class _Connection(Line):
         """One request; True when the connection can take another."""
         self._cycle = None
         try:
-            request = await self._head()
+            head = await self._head()
         except h11.RemoteProtocolError as error:
             status = error.error_status_hint
             reason = "too-large" if status == 431 else "malformed"
+            self._unheard = True
             await self._refuse(problem(status, str(error), reason))
             return False
-        if request is None:
+        if head is None:
             return False
-        fields = list(request.headers)
-        cycle = self._cycle = Cycle(self, request, fields)
-        refusal = _refusal(request, fields, self.house.limits)
-        if refusal is not None:
-            await cycle.refuse(refusal)
+        cycle = self._cycle = Cycle(self, head)
+        if head.refusal is not None:
+            self._unheard = True
+            await cycle.refuse(head.refusal)
             return False
         stays = await cycle.run()
+        self._unheard = cycle.unread > 0
         if stays and cycle.told is not None:
-            self.house.repeats.note(self._raw, cycle.told)
+            self.house.repeats.note(head.raw, cycle.told)
         return stays
 
-    async def _head(self) -> h11.Request | None:
+    async def _head(self) -> Head | None:
         """The next request; None when the connection ends here."""
         if self.house.stopping:
             return None
@@ -248,27 +243,33 @@ class _Connection(Line):
         self._server.known.pop(self, None)
         self._server.newcomers.pop(self, None)
 
-    async def _read_head(self) -> h11.Request | None:
-        deadline = math.inf
-        # h11 bounds what it keeps of a head, and so this copy.
-        read = bytearray(self.wire.trailing_data[0])
-        while (event := self.wire.next_event()) is h11.NEED_DATA:
-            self.scope.deadline = min(self.scope.deadline, deadline)
-            data = bytes(await self.stream.receive_some(HEAD_CHUNK))
-            if not read and data and not (data := await self._repeated(data)):
-                continue
-            if deadline == math.inf:
+    async def _read_head(self) -> Head | None:
+        deadline, searched = math.inf, 0
+        while (end := END.search(self.ahead, searched)) is None:
+            searched = max(0, len(self.ahead) - 2)
+            self._check_begun()
+            if self.ahead and deadline == math.inf:
                 deadline = trio.current_time() + seconds(self.house.limits.head)
-            self.wire.receive_data(data)
-            read += data
-        if not isinstance(event, h11.Request):
-            return None
-        del read[len(read) - len(self.wire.trailing_data[0]) :]
-        if read.count(b"\n") != read.count(b"\r\n"):
-            # To h11 a bare LF ends a line. A proxy to which it does not would see other fields.
-            raise h11.RemoteProtocolError("A line of a head ends with CR and LF.")
-        self._raw = bytes(read)
-        return event
+                self.scope.deadline = min(self.scope.deadline, deadline)
+            data = bytes(await self.stream.receive_some(HEAD_CHUNK))
+            if not data:
+                self._check_ended()
+                return None
+            self.ahead += data if self.ahead else await self._repeated(data)
+        raw, self.ahead = self.ahead[: end.end()], self.ahead[end.end() :]
+        return self.house.heads.read(raw)
+
+    def _check_begun(self) -> None:
+        """What came so far may be the beginning of a head."""
+        if len(self.ahead) > self.house.limits.section:
+            raise h11.RemoteProtocolError("This head is too long.", error_status_hint=431)
+        if self.ahead and self.ahead[0] < 0x21:
+            raise h11.RemoteProtocolError("This is no request.")
+
+    def _check_ended(self) -> None:
+        """They said that nothing follows: nor was anything begun."""
+        if self.ahead:
+            raise h11.RemoteProtocolError("The head ended early.")
 
     async def _repeated(self, data: bytes) -> bytes:
         """Answers the requests that came before, byte for byte; what is left to be parsed."""
@@ -287,19 +288,20 @@ class _Connection(Line):
         """A last word to who was too slow; none to who was merely idle, or had to make room."""
         answer = self._cycle.overdue() if self._cycle else None
         if self._cycle is None and self.scope.deadline <= trio.current_time():
-            begun = bool(self.wire.trailing_data[0])
+            begun = bool(self.ahead)
             answer = problem(408, "The head did not arrive in time.", "timeout") if begun else None
         if answer is not None:
+            self._unheard = self._cycle is None or self._cycle.unread > 0
             with trio.move_on_after(seconds(self.house.limits.linger)):
                 await self._refuse(answer)
                 await self._linger()
 
     async def _refuse(self, answer: Response) -> None:
-        await (self._cycle or Cycle(self, None, [])).refuse(answer)
+        await (self._cycle or Cycle(self, None)).refuse(answer)
 
     async def _linger(self) -> None:
         # Bytes that nobody reads turn our close into a reset, and the answer is lost.
-        if self.wire.their_state in (h11.DONE, h11.CLOSED, h11.IDLE, h11.MUST_CLOSE):
+        if not self._unheard:
             return
         self.scope.deadline = trio.current_time() + seconds(self.house.limits.linger)
         if isinstance(self.stream, trio.SocketStream):
@@ -307,29 +309,3 @@ class _Connection(Line):
         for _ in range(LINGERED):
             if not await self.stream.receive_some(CHUNK):
                 return
-
-
-def _refusal(request: h11.Request, fields: Fields, limits: ServerLimits) -> Response | None:
-    """The answer to a request that is not taken, whatever it asks for."""
-    section = len(request.target)
-    names = set()
-    for name, value in fields:
-        section += len(name) + len(value) + 4
-        names.add(name)
-        if name == b"host" and not _HOST.fullmatch(value):
-            return problem(400, "The Host field names no host.", "malformed")
-    read = request.http_version == b"1.0" and request.method in OLD
-    if request.http_version != b"1.1" and not read:
-        return problem(505, "HTTP/1.1 is spoken here; tell your proxy so.", "http-version")
-    if len(request.target) > limits.target:
-        return problem(414, f"A target has at most {limits.target} bytes.", "too-large")
-    if len(fields) > limits.fields or section > limits.section:
-        return problem(431, f"At most {limits.fields} fields, {limits.section} bytes.", "too-large")
-    if b"transfer-encoding" in names:
-        # Two lengths in one request are how one request is smuggled inside another.
-        if b"content-length" in names:
-            return problem(400, "Content-Length excludes Transfer-Encoding.", "malformed")
-        return problem(411, "Send a Content-Length, not chunks.", "length-required")
-    if not request.target.startswith(b"/"):
-        return problem(400, "The request target has to be a path.", "malformed")
-    return None

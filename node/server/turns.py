@@ -36,8 +36,15 @@ class Turns:
         Args:
             first: whether it waits for no stranger.
         """
-        async with self._first if first else self._rest:
+        lane = self._first if first else self._rest
+        try:
+            lane.acquire_nowait()  # nobody has it: no round for that
+        except trio.WouldBlock:
+            await lane.acquire()
+        try:
             if not first:
                 await self._calm()
             for _ in range(1 if first else APART):
                 await trio.lowlevel.checkpoint()
+        finally:
+            lane.release()

@@ -31,8 +31,9 @@ class Calm:
         self._until = trio.current_time() + WINDOW
 
     async def wait(self) -> None:
-        """Returns when nothing of a contact's is under way, or after PATIENCE."""
-        await trio.lowlevel.checkpoint()
+        """Returns when nothing of a contact's is under way, or after PATIENCE; often at once."""
+        if trio.current_time() >= self._until:
+            return
         with trio.move_on_after(PATIENCE):
             while trio.current_time() < self._until:  # noqa: ASYNC110  # it may be put off meanwhile
                 await trio.sleep_until(self._until)

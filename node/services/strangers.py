@@ -235,6 +235,7 @@ class Strangers:
             except StoreFailed as error:
                 self._core.warn("strangers-pause", why=error.text)
                 return
+            await trio.lowlevel.checkpoint()
             await self._core.calm.wait()
 
     async def _ask(self, pair: Key, visit: Visit) -> None:
