@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+import stat
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
@@ -49,7 +51,8 @@ def import_(
     """Takes in mail from elsewhere. What is here already by its content is left out.
 
     It is shown as imported: nobody's key vouches for it. It counts in your quota. A file of
-    which a part was imported can be imported again.
+    which a part was imported can be imported again. What can't be read is named, and the exit code
+    is 65.
 
     Examples: willcall import old.mbox    willcall import ~/Maildir    willcall import --sent Sent
     """
@@ -69,7 +72,14 @@ def import_(
            "size": row["size"]}  # fmt: skip
     if STATE.json:
         render.document(row)
-        return
+    else:
+        _told(row, broken, sent=sent)
+    if broken:
+        sys.stdout.flush()
+        sys.exit(Malformed.exit_code)
+
+
+def _told(row: dict[str, Any], broken: list[str], *, sent: bool) -> None:
     known = f", {render.many(row['known'], 'was', 'were')} here already" if row["known"] else ""
     render.line(
         f"{render.many(row['added'], 'message')} imported, {render.size(row['size'])}{known}"
@@ -180,10 +190,12 @@ def _in_maildir(
             if name.startswith(".") or "T" in letters:
                 continue
             try:
-                size = path.stat().st_size
-                _check_size(size, largest, str(path))
+                about = path.stat()
+                if not stat.S_ISREG(about.st_mode):
+                    raise OSError("a folder, or a pipe that nobody may ever write into")
+                _check_size(about.st_size, largest, str(path))
                 content = path.read_bytes()
-                at = maildir.moment(name) or int(path.stat().st_mtime * 1000)
+                at = maildir.moment(name) or int(about.st_mtime * 1000)
             except OSError:
                 broken.append(str(path))
                 continue

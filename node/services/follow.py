@@ -57,6 +57,8 @@ _LATER = "does its node run? it is asked again by itself"
 _ELSEWHERE = "ask its owner; willcall archive follow URL adds a mirror of it"
 STEP = 256
 """Messages that become wanted again in one transaction."""
+DAILY = 16
+"""Such steps a day that nobody has to ask for: who withholds a million costs us no more."""
 
 
 class Follower:
@@ -245,11 +247,15 @@ class Follower:
         raise _advised(failed, silent=_LATER, wrong=_ELSEWHERE)
 
     async def _refreshed(self, row: Archive, reach: Reach) -> None:
-        """What the owner says of its archive, once a day: it may be served elsewhere by now."""
+        """What the owner says of its archive, once a day: it may be served elsewhere by now.
+
+        As often what nobody served is wanted once more, with the next poll.
+        """
         now = self._core.now()
         if not row.urls or now < self._told.get(row.id, 0) + TOLD:
             return
         self._told[row.id] = now
+        await self.again(row, DAILY)
         try:
             block = await reach.about()
             said = abouts.decode(block).verify()
@@ -356,8 +362,12 @@ class Follower:
             self._locks.pop(row.id, None)
             self._told.pop(row.id, None)
 
-    async def again(self, row: Archive) -> None:
-        """What nobody served is wanted once more."""
+    async def again(self, row: Archive, steps: int = limits.INTEGER) -> None:
+        """What nobody served is wanted once more, the newest first.
+
+        Args:
+            steps: of `STEP` messages, at most.
+        """
 
         def work(tx: Tables) -> int:
             items = list(islice(tx.items.by("missing", row.id), STEP))
@@ -365,8 +375,9 @@ class Follower:
                 tx.items.put(item.but(state="wanted"))
             return len(items)
 
-        while await self._core.db.transact(work) == STEP:
-            pass
+        for _ in range(steps):
+            if await self._core.db.transact(work) < STEP:
+                return
 
     async def verify(self, row: Archive) -> tuple[int, int, int]:
         """Computes all of it again from what is stored: entries, bodies, signatures.

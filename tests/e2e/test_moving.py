@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import json
 import mailbox
 import os
 from collections.abc import Iterator
@@ -184,6 +185,24 @@ def test_one_s_own_export_brings_nothing(full: Friends, tmp_path: Path) -> None:
     assert anna.json("import", str(tmp_path / "m"))["added"] == 1
 
 
+def test_what_can_not_be_read_is_named(alone: Home, tmp_path: Path) -> None:
+    """The rest comes in, and the exit code says that it is not all."""
+    box = tmp_path / "Maildir" / "cur"
+    box.mkdir(parents=True)
+    (box / "1.a").write_bytes(b"From: joe@example.org\nSubject: the rest\n\nHello\n")
+    (box / "2.a").symlink_to(tmp_path / "nosuch")
+    (box / "3.a").mkdir()
+    os.mkfifo(box / "4.a")
+    told = alone.run("import", str(tmp_path / "Maildir"))
+    assert told.out.decode().startswith("1 message imported")
+    for name in ("2.a", "3.a", "4.a"):
+        assert f"({box}/{name} could not be read)" in told.err
+    assert told.code == 65
+    told = alone.run("--json", "import", str(tmp_path / "Maildir"))
+    row = json.loads(told.out)
+    assert (row["added"], row["known"], row["broken"], told.code) == (0, 1, 3, 65)
+
+
 def test_imported_mail_is_shown_as_that(alone: Home, tmp_path: Path) -> None:
     (tmp_path / "m").write_bytes(
         b"From joe@example.org Thu Jan  2 12:00:29 2020\n"
@@ -228,9 +247,9 @@ def test_sent_mail_from_elsewhere(alone: Home, tmp_path: Path) -> None:
     (mail / "cur" / "folder").mkdir()
     os.symlink("nowhere", mail / "cur" / "lost")
     done = alone.run("--json", "import", str(mail))
-    assert done.code == 0
+    assert done.code == 65
     assert ".Other" in done.err
-    said = done.document()
+    said = json.loads(done.out)
     assert (said["added"], said["broken"]) == (4, 2)
     rows = {row["subject"]: row["state"] for row in alone.json("inbox")[-3:]}
     assert rows == {"seen": "read", "not seen": "new", "new": "new"}
@@ -244,7 +263,7 @@ def test_sent_mail_from_elsewhere(alone: Home, tmp_path: Path) -> None:
     assert alone.json("delete", row["message"]) == {"deleted": [row["message"]], "later": []}
     assert alone.json("quota")["used"]["sent"] < before
     assert row["message"] not in [each["message"] for each in alone.json("sent")]
-    assert alone.run("--json", "import", str(mail)).document()["added"] == 1
+    assert json.loads(alone.run("--json", "import", str(mail)).out)["added"] == 1
     assert alone.json("sent")[0]["message"] == row["message"]
 
 

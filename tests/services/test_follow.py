@@ -469,6 +469,37 @@ async def test_what_is_said_of_it_is_asked_for_daily(
         assert await a_day_later() == moved
 
 
+async def test_what_nobody_served_is_asked_for_daily(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """By itself, and not with each poll: its place may have been short of it for an hour."""
+    async with world() as w:
+        anna, ben = await w.add("anna"), await w.add("ben")
+        await published(anna, "cats", [letter(1), letter(2)])
+        await follow(ben, url(anna, "cats"))
+        await poll(ben, "cats")
+        await added(anna, "cats", [letter(3)])
+        name = cids.show(items(anna, "cats")[2].message)
+        liar, asked = Liar(anna), 0
+
+        def lie(path: str, answer: Response) -> Response | None:
+            nonlocal asked
+            asked += path.endswith(name)
+            gone = path == "/v1/blocks" or path.endswith(name)
+            return Response(status=404) if gone else None
+
+        liar.tell(lie)
+        assert (await poll(ben, "cats")).missing == 1
+        asked = 0
+        await trio.sleep(6 * 3600)
+        assert asked == 0
+        await trio.sleep(48 * 3600)
+        assert 1 <= asked <= 3
+        liar.stop()
+        await trio.sleep(26 * 3600)
+        assert [item.state for item in items(ben, "cats")] == ["here"] * 3
+
+
 async def test_a_rewritten_history_is_caught(autojump_clock: trio.testing.MockClock) -> None:
     """The operator signs another past: both heads are kept, said in one line, trust stops."""
     for size in (2, 3, 400):
