@@ -154,22 +154,23 @@ def rewind(tx: Tables, now: Instant) -> None:
     for peer in list(tx.peers.scan()):
         tx.peers.put(_sooner(peer, now))
     for row in list(tx.deliveries.by("until")):
-        if row.next_at is not None:
-            tx.deliveries.put(row.but(next_at=min(row.next_at, now)))
+        if row.next_at is not None and row.next_at > now:
+            tx.deliveries.put(row.but(next_at=now))
     for errand in list(tx.errands.scan()):
-        tx.errands.put(errand.but(next_at=min(errand.next_at, now)))
+        if errand.next_at > now:
+            tx.errands.put(errand.but(next_at=now))
     for pickup in list(tx.pickups.scan()):
-        if pickup.next_at is not None:
-            tx.pickups.put(pickup.but(next_at=min(pickup.next_at, now)))
+        if pickup.next_at is not None and pickup.next_at > now:
+            tx.pickups.put(pickup.but(next_at=now))
     for slot in list(tx.held.scan()):
-        if slot.call_at is not None:
-            tx.held.put(slot.but(call_at=min(slot.call_at, now)))
+        if slot.call_at is not None and slot.call_at > now:
+            tx.held.put(slot.but(call_at=now))
     for known in list(tx.standings.scan()):
         if known.answered > now:  # "an hour later" would be after that
             tx.standings.delete(known)
     for archive in list(tx.archives.scan()):
-        if archive.poll_at is not None:
-            tx.archives.put(archive.but(poll_at=min(archive.poll_at, now)))
+        if archive.poll_at is not None and archive.poll_at > now:
+            tx.archives.put(archive.but(poll_at=now))
 
 
 def _sooner(row: Peer, now: Instant) -> Peer:
