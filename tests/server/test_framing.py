@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from node.asgi import Message, Receive, Scope, Send, read_body
+from node.server.admission import ServerLimits
 from node.server.cycle import CHUNK
 from node.units import MIB, ByteCount
 from tests.server.web import GET, dial, rest, running, status, talk
@@ -70,7 +71,13 @@ def test_requests_sent_ahead_are_answered_each(
 
 async def _ahead(requests: list[tuple[str, str, int, int]], cuts: list[int]) -> None:
     data, said = b"".join(map(printed, requests)), b""
-    async with running(answering) as port, await dial(port) as stream, trio.open_nursery() as both:
+    # Larger bodies that nobody reads end the connection.
+    limits = ServerLimits(unread=ByteCount(MIB))
+    async with (
+        running(answering, limits) as port,
+        await dial(port) as stream,
+        trio.open_nursery() as both,
+    ):
 
         async def write() -> None:
             at = 0
