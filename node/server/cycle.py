@@ -244,6 +244,7 @@ class Cycle:
         try:
             if not line.ahead:
                 if self._waits:
+                    self._waits = False  # at once: the app may stop waiting for the body
                     await self._write(GO_ON)
                 await self._read()
         except trio.BrokenResourceError:

@@ -102,6 +102,8 @@ def parse(raw: bytes, limits: ServerLimits) -> Head:
     raw_path, _, query = bytes(request.target).partition(b"?")
     path = raw_path.decode("ascii")
     old = request.http_version != b"1.1"
+    # h11 has checked the number, and that there is only one.
+    length = next((int(value) for name, value in fields if name == b"content-length"), 0)
     return Head(
         raw=raw,
         method=request.method.decode("ascii"),
@@ -109,19 +111,17 @@ def parse(raw: bytes, limits: ServerLimits) -> Head:
         path=unquote(path) if "%" in path else path,
         query=query,
         fields=fields,
-        # h11 has checked the number, and that there is only one.
-        length=next((int(value) for name, value in fields if name == b"content-length"), 0),
+        length=length,
         old=old,
-        stays=not old and not _closes(fields),
-        waits=wire.they_are_waiting_for_100_continue,
+        stays=not old and not any(closes(value) for name, value in fields if name == b"connection"),
+        waits=length > 0 and wire.they_are_waiting_for_100_continue,
         refusal=_refusal(request, fields, limits),
     )
 
 
-def _closes(fields: Fields) -> bool:
-    """Whether this is the client's last request here (RFC 9112 §9.6)."""
-    said = b",".join(value for name, value in fields if name == b"connection")
-    return any(option.strip().lower() == b"close" for option in said.split(b","))
+def closes(value: bytes) -> bool:
+    """Whether this field `Connection` says that it is the last exchange here (RFC 9112 §9.6)."""
+    return any(option.strip().lower() == b"close" for option in value.split(b","))
 
 
 def _refusal(request: h11.Request, fields: Fields, limits: ServerLimits) -> Response | None:

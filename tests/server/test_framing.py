@@ -133,3 +133,38 @@ async def test_http_1_0_gets_an_answer_without_chunks_that_ends_with_the_connect
     assert b"chunked" not in head
     assert b"connection: close" in head
     assert body == b"0" * 40_000
+
+
+@pytest.mark.parametrize("body", [b"Content-Length: 0\r\n", b""])
+async def test_who_waits_to_send_no_body_keeps_the_connection(body: bytes) -> None:
+    waiting = b"POST /length/1 HTTP/1.1\r\nHost: a\r\n%bExpect: 100-continue\r\n\r\n" % body
+    async with running(answering) as port, await dial(port) as stream:
+        await stream.send_all(waiting * 2)
+        await stream.send_eof()
+        said = await rest(stream)
+    assert said.count(b"HTTP/1.1 200") == said.count(b"HTTP/1.1") == 2
+    assert b"close" not in said
+
+
+@pytest.mark.parametrize("again", [True, False])
+async def test_a_client_is_told_once_to_go_on_also_by_an_app_that_stops_waiting(
+    again: bool,
+) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        with trio.move_on_after(0.02):
+            await receive()
+        body = (await receive())["body"] if again else b""
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": body})
+
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n"
+    async with running(app) as port, await dial(port) as stream:
+        for _ in range(2):
+            await stream.send_all(head)
+            said = bytes(await stream.receive_some())
+            await trio.sleep(0.05)
+            await stream.send_all(b"abc")
+            while not said.endswith(b"abc" if again else b"\r\n\r\n") or b" 200 " not in said:
+                said += bytes(await stream.receive_some())
+            assert said.count(b"HTTP/1.1 100") == 1
+            assert b"close" not in said
