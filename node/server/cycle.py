@@ -10,7 +10,8 @@ HTTP/1.0 asked.
 
 import logging
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from email.utils import formatdate
 
 import trio
@@ -20,7 +21,7 @@ from node.errors import WillcallError
 from node.ports import Clock, Response
 from node.problems import problem, problem_of
 from node.server.admission import FOREVER, ServerLimits
-from node.server.heads import Head, Heads
+from node.server.heads import Head, Heads, closes
 from node.server.repeats import Repeats, Told
 from node.units import KIB, SECOND
 
@@ -33,6 +34,11 @@ GO_ON = b"HTTP/1.1 100 \r\n\r\n"
 """A client that asked first may send its body now (RFC 9110 §15.2.1)."""
 BODILESS = (204, 304)
 """Statuses of answers without a body, whatever they declare (RFC 9112 §6.3)."""
+
+_HEAD = re.compile(
+    rb"HTTP/1\.1 [2-9][0-9][0-9] \r\n(?:[\w!#$%&'*+.^`|~-]++: [^\0\r\n]*+\r\n)*+\r\n", re.ASCII
+)
+"""A final answer and its fields (RFC 9112 §4, RFC 9110 §5.1, §5.5)."""
 
 
 def seconds(length: int) -> float:
@@ -285,11 +291,13 @@ class Cycle:
 
         Raises:
             ClientGone: nobody takes it any more.
-            RuntimeError: it is no answer: a field with a line end, more or less than its length.
+            RuntimeError: it is no answer, or a second one.
         """
         if self._gone:
             raise ClientGone("the client left")
         if message["type"] == "http.response.start":
+            if self._started:
+                raise RuntimeError("the answer has begun already")
             self._start = message
             return
         await self._body(message.get("body", b""), more=bool(message.get("more_body", False)))
@@ -321,6 +329,7 @@ class Cycle:
             return
         self._owed -= size
         if self._owed < 0 or (self._owed and not more):
+            self._owed = -1  # for good: parts of it, or its head, have not left
             raise RuntimeError("the body has not the length that was declared")
 
     def _opening(self, size: int, *, more: bool) -> bytes:
@@ -339,8 +348,8 @@ class Cycle:
 
     def _printed(self, start: Message, size: int, date: bytes, *, more: bool) -> bytes:
         """The head of an answer; from now on it is known how its body is told apart."""
-        status, fields = start["status"], [*start.get("headers", ())]
-        length = next((value for name, value in fields if name.lower() == b"content-length"), None)
+        status, fields = start["status"], list[tuple[bytes, bytes]]()
+        length = self._take(start.get("headers", ()), fields)
         if length is None and not more and status not in BODILESS:
             length = b"%d" % size
             fields.append((b"content-length", length))
@@ -351,6 +360,23 @@ class Cycle:
         if self._closing:
             fields.append((b"connection", b"close"))
         return printed(status, fields)
+
+    def _take(
+        self, said: Iterable[tuple[bytes, bytes]], fields: list[tuple[bytes, bytes]]
+    ) -> bytes | None:
+        """Takes over what an app may say; the length it declares."""
+        length = None
+        for name, value in said:
+            lower = name.lower()
+            if lower == b"connection":
+                self._closing = self._closing or closes(value)
+            elif lower != b"transfer-encoding":
+                fields.append((name, value))
+            if lower == b"content-length":
+                if length is not None or not value.isdigit():
+                    raise RuntimeError("the length of an answer is one number")
+                length = value
+        return length
 
     def _frame(self, status: int, length: bytes | None, fields: list[tuple[bytes, bytes]]) -> None:
         old = self._head is None or self._head.old
@@ -383,11 +409,10 @@ def printed(status: int, fields: Sequence[tuple[bytes, bytes]]) -> bytes:
     """The head of an answer as it goes out.
 
     Raises:
-        RuntimeError: a field would be more than one.
+        RuntimeError: it would not be read as it is meant: a field is none, or more than one.
     """
     lines = [b"%b: %b\r\n" % field for field in fields]
     made = b"HTTP/1.1 %d \r\n%b\r\n" % (status, b"".join(lines))
-    ends = len(lines) + 2
-    if (made.count(b"\r\n"), made.count(b"\n"), made.count(b"\r")) != (ends, ends, ends):
-        raise RuntimeError("a field of an answer has a line end in it")
+    if made.count(b"\n") != len(lines) + 2 or not _HEAD.fullmatch(made):
+        raise RuntimeError("the head of an answer is malformed")
     return made

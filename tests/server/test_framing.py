@@ -1,5 +1,7 @@
 """Bodies and answers: nothing of one is taken for a part of another, however the bytes come."""
 
+from contextlib import suppress
+
 import h11
 import pytest
 import trio
@@ -133,6 +135,78 @@ async def test_http_1_0_gets_an_answer_without_chunks_that_ends_with_the_connect
     assert b"chunked" not in head
     assert b"connection: close" in head
     assert body == b"0" * 40_000
+
+
+@pytest.mark.parametrize("said", [b"one", b"on"])
+async def test_a_request_has_one_answer_however_often_the_app_begins(said: bytes) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        fields = [(b"content-length", b"3")]
+        await send({"type": "http.response.start", "status": 200, "headers": fields})
+        await send({"type": "http.response.body", "body": said, "more_body": said == b"on"})
+        with suppress(RuntimeError):
+            await send({"type": "http.response.start", "status": 201, "headers": []})
+        await send({"type": "http.response.body", "body": b"two"})
+
+    async with running(app) as port, await dial(port) as stream:
+        await stream.send_all(GET)
+        await stream.send_eof()
+        heard = await rest(stream)
+    assert heard.count(b"HTTP/1.1") == 1
+    assert heard.endswith(b"\r\n\r\n" + said)
+
+
+async def test_an_answer_of_another_length_cannot_be_mended_without_its_head() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        fields = [(b"content-length", b"5")]
+        await send({"type": "http.response.start", "status": 200, "headers": fields})
+        for part in (b"abc", b"de"):
+            with suppress(RuntimeError):
+                await send({"type": "http.response.body", "body": part})
+
+    async with running(app) as port:
+        assert await talk(port, GET) == b""
+
+
+async def test_an_app_may_close_but_how_its_answer_is_sent_is_ours_to_say() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        fields = [(b"Connection", b"x, Close"), (b"Transfer-Encoding", b"chunked")]
+        await send({"type": "http.response.start", "status": 200, "headers": fields})
+        await send({"type": "http.response.body", "body": b"abc"})
+
+    async with running(app) as port:
+        said = (await talk(port, GET + GET)).lower()
+    assert said.endswith(b"\r\n\r\nabc")
+    assert b"transfer-encoding" not in said
+    assert said.count(b"connection: close\r\n") == said.count(b"connection") == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "fields"),
+    [
+        (100, []),
+        (101, []),
+        (1000, []),
+        (200, [(b"a", b"b\0c")]),
+        (200, [(b"a b", b"c")]),
+        (200, [(b"", b"c")]),
+        (200, [(b"content-length", b"3"), (b"Content-Length", b"4")]),
+        (200, [(b"content-length", b"+3")]),
+        (200, [(b"content-length", b"1_0")]),
+    ],
+)
+async def test_what_no_client_reads_alike_is_not_said(
+    code: int, fields: list[tuple[bytes, bytes]]
+) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": code, "headers": fields})
+        await send({"type": "http.response.body", "body": b"abc"})
+
+    async with running(app) as port, await dial(port) as stream:
+        await stream.send_all(GET)
+        await stream.send_eof()
+        said = await rest(stream)
+    assert status(said) == 500
+    assert b"abc" not in said
 
 
 @pytest.mark.parametrize("body", [b"Content-Length: 0\r\n", b""])
