@@ -219,7 +219,7 @@ class _Connection(Line):
             return False
         stays = await cycle.run()
         self._unheard = cycle.unread > 0
-        if stays and cycle.told is not None:
+        if stays and cycle.told is not None and not head.length:
             self.house.repeats.note(head.raw, cycle.told)
         return stays
 

@@ -204,3 +204,19 @@ async def test_a_log_of_requests_names_who_asked(caplog: pytest.LogCaptureFixtur
                 assert b" 304 " in await rest(stream)
     told = [each.__dict__["facts"]["source"] for each in caplog.records if each.msg == "request"]
     assert told == ["127.0.0.2", "127.0.0.3"]
+
+
+async def test_a_head_with_a_body_is_not_told_again_even_when_the_app_ignores_it() -> None:
+    reached = list[str]()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        reached.append(scope["path"])
+        await respond(send, Response(status=304, body=b""), again=lambda: True)
+
+    hidden = GET.replace(b"/ ", b"/hidden ", 1)
+    around = b"GET /a HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(hidden)
+    async with running(app) as port, await dial(port) as stream:
+        for _ in range(3):
+            await stream.send_all(around + hidden)
+            await stream.receive_some()
+    assert reached == ["/a"] * 3
