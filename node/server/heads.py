@@ -77,7 +77,8 @@ class Heads:
         return head
 
     def _note(self, head: Head) -> None:
-        if len(head.raw) > LONGEST:
+        # One that is refused ends its connection, and may have four times as many fields.
+        if len(head.raw) > LONGEST or head.refusal is not None:
             return
         if len(self._known) >= MOST:
             del self._known[next(iter(self._known))]

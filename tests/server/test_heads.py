@@ -78,3 +78,11 @@ def test_what_was_refused_is_refused_again() -> None:
             known.read(b"GET / HTTP/1.1\r\n\r\n")
         with pytest.raises(h11.RemoteProtocolError):
             known.read(b"GET / HTTP/1.1\r\nHost: a\n\r\n")
+
+
+def test_what_is_refused_takes_no_place_of_what_is_not() -> None:
+    known = Heads(LIMITS)
+    first = known.read(POST + b"\r\n")
+    for n in range(MOST):
+        known.read(POST + b"N: %d\r\n" % n + b"a:\r\n" * LIMITS.fields + b"\r\n")
+    assert known.read(POST + b"\r\n") is first
