@@ -34,7 +34,8 @@ GO_ON = b"HTTP/1.1 100 \r\n\r\n"
 """A client that asked first may send its body now (RFC 9110 §15.2.1)."""
 BODILESS = (204, 304)
 """Statuses of answers without a body, whatever they declare (RFC 9112 §6.3)."""
-
+_FRAMING = frozenset((b"connection", b"content-length", b"transfer-encoding"))
+"""Fields of an answer that say how it is sent."""
 _HEAD = re.compile(
     rb"HTTP/1\.1 [2-9][0-9][0-9] \r\n(?:[\w!#$%&'*+.^`|~-]++: [^\0\r\n]*+\r\n)*+\r\n", re.ASCII
 )
@@ -366,16 +367,17 @@ class Cycle:
     ) -> bytes | None:
         """Takes over what an app may say; the length it declares."""
         length = None
-        for name, value in said:
-            lower = name.lower()
-            if lower == b"connection":
+        for field in said:
+            name, value = field[0].lower(), field[1]
+            if name not in _FRAMING:
+                fields.append(field)
+            elif name == b"connection":
                 self._closing = self._closing or closes(value)
-            elif lower != b"transfer-encoding":
-                fields.append((name, value))
-            if lower == b"content-length":
+            elif name == b"content-length":
                 if length is not None or not value.isdigit():
                     raise RuntimeError("the length of an answer is one number")
                 length = value
+                fields.append(field)
         return length
 
     def _frame(self, status: int, length: bytes | None, fields: list[tuple[bytes, bytes]]) -> None:
