@@ -286,6 +286,8 @@ class _Connection(Line):
 
     async def _overdue(self) -> None:
         """A last word to who was too slow; none to who was merely idle, or had to make room."""
+        if self._unheard:
+            return  # who was refused has had the last word, and only lingered
         answer = self._cycle.overdue() if self._cycle else None
         if self._cycle is None and self.scope.deadline <= trio.current_time():
             begun = bool(self.ahead)

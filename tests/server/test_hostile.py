@@ -9,7 +9,7 @@ import trio
 
 from node.asgi import Receive, Scope, Send
 from node.server.http1 import ServerLimits
-from node.units import MIB, ByteCount, Millis
+from node.units import MIB, SECOND, ByteCount, Millis
 from tests.server.web import (
     GET,
     PATIENT,
@@ -90,6 +90,29 @@ async def pour(stream: trio.SocketStream, data: bytes) -> None:
     with suppress(trio.BrokenResourceError):
         await stream.send_all(data)
         await stream.send_eof()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\r\n",
+        b"\0" + GET,
+        GET + b"\n",
+        b"GET / HTTP/1.1\nHost: a\r\n\r\n" + GET,
+        b"HEAD / HTTP/1.1\nHost: a\r\n\r\n" + GET,
+        b"GET / HTTP/1.1\r\nX: " + b"a" * 20_000,
+        POST + b"Transfer-Encoding: chunked\r\n\r\n" + GET,
+        POST + b"Content-Length: 90000\r\n\r\n" + GET,
+    ],
+)
+async def test_who_was_refused_and_stays_hears_one_answer_and_ends_nothing(data: bytes) -> None:
+    async with running(Echo(), QUICK) as port:
+        async with await dial(port) as stream:
+            await stream.send_all(data)
+            await trio.sleep((QUICK.idle + QUICK.linger * 2) / SECOND)
+            heard = await rest(stream)
+        assert heard.count(b"HTTP/1.1 4") == 1
+        assert status(await talk(port, GET.replace(b"\r\n\r\n", CLOSE))) == 200
 
 
 @pytest.mark.parametrize("method", [b"BREW", b"OPTIONS", b"TRACE", b"get", b"X" * 200])
