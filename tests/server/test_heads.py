@@ -84,5 +84,18 @@ def test_what_is_refused_takes_no_place_of_what_is_not() -> None:
     known = Heads(LIMITS)
     first = known.read(POST + b"\r\n")
     for n in range(MOST):
-        known.read(POST + b"N: %d\r\n" % n + b"a:\r\n" * LIMITS.fields + b"\r\n")
+        known.read(POST.replace(b"/v1", b"*/%d" % n) + b"\r\n")
     assert known.read(POST + b"\r\n") is first
+
+
+@pytest.mark.parametrize("line", [b"a:\r\n", b" a\r\n"])
+def test_lines_are_counted_before_they_are_parsed(
+    line: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sixteen thousand of them, behind a body, once held up everybody for thirty milliseconds."""
+    whole = POST + b"b: c\r\n" + line * (LIMITS.fields - 3)
+    assert parse(whole + b"\r\n", LIMITS).refusal is None
+    monkeypatch.setattr(h11, "Connection", None)
+    with pytest.raises(h11.RemoteProtocolError) as error:
+        parse(whole + line + b"\r\n", LIMITS)
+    assert error.value.error_status_hint == 431
