@@ -18,6 +18,7 @@ ahead (pipelining) wait and are answered one after the other.
 Who may connect is counted in `node.server.admission`; the calls are the application's.
 """
 
+import logging
 import math
 import socket
 from collections.abc import Sequence
@@ -37,6 +38,8 @@ from node.server.listen import open_tcp, open_unix
 from node.units import KIB
 
 __all__ = ["ServerLimits", "open_tcp", "open_unix", "serve"]
+
+log = logging.getLogger(__name__)
 
 Listener: TypeAlias = trio.abc.Listener[trio.abc.Stream]
 
@@ -111,6 +114,11 @@ class _Server(House):
             return
         try:
             await connection.run()
+        except Exception:
+            # As with an application that fails (`Cycle`): whoever meets a bug of ours by what it
+            # sends must not end the node with it.
+            self.traffic.failed += 1
+            log.exception("connection-failed")
         finally:
             self.release(connection)
 

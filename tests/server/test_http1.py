@@ -8,6 +8,7 @@ import trio
 
 from node.asgi import ClientGone, Receive, Scope, Send
 from node.errors import Absent, RateLimited
+from node.server.heads import Head, Heads
 from node.units import KIB, MIB, ByteCount, Millis
 from tests.server.web import GET, PATIENT, QUICK, Client, Echo, dial, rest, running, say, talk
 
@@ -342,3 +343,20 @@ async def test_a_stream_may_pause_where_the_limits_say_so() -> None:
 
     async with running(app, limits) as port, await dial(port) as stream:
         assert (await Client(stream).ask())[1] == b"line\n" * 3
+
+
+async def test_a_bug_of_the_server_costs_one_connection(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever meets it must not end the node with it; its owner can see it."""
+
+    def fails(self: Heads, raw: bytes) -> Head:
+        raise ZeroDivisionError("a bug")
+
+    async with running(Echo()) as port:
+        with monkeypatch.context() as broken:
+            broken.setattr(Heads, "read", fails)
+            assert await talk(port, GET) == b""
+        async with await dial(port) as stream:
+            assert (await Client(stream).ask())[1] == b"hello"
+    assert "a bug" in caplog.text
