@@ -133,7 +133,7 @@ def failed(model: Path, folder: Path, load: Load, kind: str, n: int, error: str)
 
 def loads() -> list[Load]:
     return [
-        Load(seed=seed, count=4, refused=True, patience=0.3, inline=True) for seed in range(RUNS)
+        Load(seed=seed, count=5, refused=True, patience=0.3, inline=True) for seed in range(RUNS)
     ]
 
 
