@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import stat
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -189,10 +188,11 @@ def _in_maildir(
             path, letters = folder / name, maildir.flags(name)
             if name.startswith(".") or "T" in letters:
                 continue
+            if not os.path.isfile(path):  # a folder, or a pipe into which nobody may ever write
+                broken.append(str(path))
+                continue
             try:
                 about = path.stat()
-                if not stat.S_ISREG(about.st_mode):
-                    raise OSError("a folder, or a pipe that nobody may ever write into")
                 _check_size(about.st_size, largest, str(path))
                 content = path.read_bytes()
                 at = maildir.moment(name) or int(about.st_mtime * 1000)

@@ -171,10 +171,10 @@ class Cycle:
         except WillcallError as error:
             return problem_of(error)
         except Exception:
-            # The one place that catches everything: elsewhere an unforeseen error ends the
-            # node, loudly; here it would let any request that meets a bug end it. So it is
-            # loud in the log only, and the client learns nothing of it. When the client is
-            # gone, whatever the app raises is how it noticed.
+            # Here, and where a connection ends in `http1`, everything is caught: elsewhere an
+            # unforeseen error ends the node, loudly; here it would let any request that meets a
+            # bug end it. So it is loud in the log only, and the client learns nothing of it. When
+            # the client is gone, whatever the app raises is how it noticed.
             if self._gone:
                 return None
             self._house.traffic.failed += 1

@@ -12,7 +12,7 @@ from node.asgi import Message, Receive, Scope, Send, read_body
 from node.server.admission import ServerLimits
 from node.server.cycle import CHUNK
 from node.units import MIB, ByteCount
-from tests.server.web import GET, dial, rest, running, status, talk
+from tests.server.web import GET, asked, dial, rest, running, status, talk
 
 SIZES = st.sampled_from([0, 1, 17, CHUNK - 1, CHUNK, CHUNK + 1])
 ASKED = st.tuples(
@@ -120,10 +120,8 @@ async def test_a_field_is_one_field(value: bytes) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": [(b"a", value)]})
         await send({"type": "http.response.body", "body": b"abc"})
 
-    async with running(app) as port, await dial(port) as stream:
-        await stream.send_all(GET)
-        await stream.send_eof()
-        said = await rest(stream)
+    async with running(app) as port:
+        said = await asked(port, GET)
     assert status(said) == 500
     assert b"b: c" not in said
 
@@ -147,10 +145,8 @@ async def test_a_request_has_one_answer_however_often_the_app_begins(said: bytes
             await send({"type": "http.response.start", "status": 201, "headers": []})
         await send({"type": "http.response.body", "body": b"two"})
 
-    async with running(app) as port, await dial(port) as stream:
-        await stream.send_all(GET)
-        await stream.send_eof()
-        heard = await rest(stream)
+    async with running(app) as port:
+        heard = await asked(port, GET)
     assert heard.count(b"HTTP/1.1") == 1
     assert heard.endswith(b"\r\n\r\n" + said)
 
@@ -201,10 +197,8 @@ async def test_what_no_client_reads_alike_is_not_said(
         await send({"type": "http.response.start", "status": code, "headers": fields})
         await send({"type": "http.response.body", "body": b"abc"})
 
-    async with running(app) as port, await dial(port) as stream:
-        await stream.send_all(GET)
-        await stream.send_eof()
-        said = await rest(stream)
+    async with running(app) as port:
+        said = await asked(port, GET)
     assert status(said) == 500
     assert b"abc" not in said
 
@@ -212,10 +206,8 @@ async def test_what_no_client_reads_alike_is_not_said(
 @pytest.mark.parametrize("body", [b"Content-Length: 0\r\n", b""])
 async def test_who_waits_to_send_no_body_keeps_the_connection(body: bytes) -> None:
     waiting = b"POST /length/1 HTTP/1.1\r\nHost: a\r\n%bExpect: 100-continue\r\n\r\n" % body
-    async with running(answering) as port, await dial(port) as stream:
-        await stream.send_all(waiting * 2)
-        await stream.send_eof()
-        said = await rest(stream)
+    async with running(answering) as port:
+        said = await asked(port, waiting * 2)
     assert said.count(b"HTTP/1.1 200") == said.count(b"HTTP/1.1") == 2
     assert b"close" not in said
 

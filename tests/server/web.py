@@ -106,6 +106,14 @@ async def talk(port: int, data: bytes) -> bytes:
         return await rest(stream)
 
 
+async def asked(port: int, data: bytes) -> bytes:
+    """What the server says to these bytes from a client that sends nothing more."""
+    async with await dial(port) as stream:
+        await stream.send_all(data)
+        await stream.send_eof()
+        return await rest(stream)
+
+
 class Client:
     """An honest client on one connection."""
 
